@@ -1,0 +1,1 @@
+"""Renderers of a leaderboard table, one file each."""

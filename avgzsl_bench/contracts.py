@@ -1,0 +1,351 @@
+"""The contracts: what a method, text encoder, loss, dataset, protocol, launcher and renderer promise each other.
+
+The conformance kit (`avgzsl_bench.testing`) is this file made executable.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from avgzsl_bench.errors import AvgzslError
+
+if TYPE_CHECKING:
+    from avgzsl_bench.board.table import Table
+
+ABSENT: Any = ()
+"""The value of a part that is not there: an empty tuple is a leafless tree, so torch.func passes it through."""
+
+Role = Literal["train", "validation_unseen", "test_unseen", "unused"]
+Rules = Literal["corrected", "reference"]
+SUBSETS = ("train", "validation_seen", "validation_unseen", "test_seen", "test_unseen")
+
+
+class Batch(NamedTuple):
+    """Clips and the row of each one's class in the ClassText beside it. Parts a method does not need are `()`."""
+
+    label: Tensor = ABSENT  # (clips,) int64, row in ClassText
+    audio: Tensor = ABSENT  # (clips, dim), or (clips, time, dim) for temporal methods
+    video: Tensor = ABSENT  # (clips, dim), or (clips, time, dim)
+    label_negative: Tensor = ABSENT  # (clips,) a clip of another class, for methods that need "negatives"
+    audio_negative: Tensor = ABSENT
+    video_negative: Tensor = ABSENT
+    audio_mask: Tensor = ABSENT  # (clips, time) bool, True where a token is real
+    video_mask: Tensor = ABSENT
+    audio_time: Tensor = ABSENT  # (clips, time) seconds
+    video_time: Tensor = ABSENT
+
+
+class ClassText(NamedTuple):
+    """Class text of the classes in play, one row a class."""
+
+    vectors: Tensor  # (classes, texts, dim); every class has equally many texts
+    seen: Tensor = ABSENT  # (classes,) bool: trained on in this stage; absent in training, where all are
+
+
+class Training(NamedTuple):
+    """All clips and class texts of the stage's training split, for methods that fit in `prepare`."""
+
+    batch: Batch
+    classes: ClassText
+
+
+class Shapes(NamedTuple):
+    """Widths a method is built for. `shared`: the modalities whose features live in the space of the class text."""
+
+    audio: int
+    video: int
+    text: int
+    classes: int = 0
+    texts: int = 1
+    shared: frozenset[str] = frozenset()
+
+
+class Settings(BaseModel):
+    """Settings of a method: unknown keys are refused, every field is described."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    combine: Literal["mean", "set"] = Field("mean", description="Give the method the mean of a class's texts, or all of them.")
+    text_normalise: Literal["unit", "raw"] = Field(
+        "unit", description="Scale text vectors to length one (each text, and again after the mean), or leave them as encoded."
+    )
+
+
+class TrainingSettings(Settings):
+    """Settings of the training loop (Adam, plateau schedule), for methods that take optimiser steps."""
+
+    epochs: int = Field(50, ge=1, le=100_000, description="Epochs of stage 1; stage 2 runs the selected number.")
+    batches_per_epoch: int = Field(500, ge=1, description="Optimiser steps an epoch.")
+    batch_size: int = Field(256, ge=2, description="Clips a step, drawn class-uniformly with replacement.")
+    learning_rate: float = Field(1e-3, gt=0, description="Initial learning rate of Adam.")
+    adam_beta1: float = Field(0.9, ge=0, lt=1, description="Adam's first moment decay.")
+    adam_beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second moment decay.")
+    weight_decay: float = Field(0.0, ge=0, description="L2 penalty added to the gradient by Adam.")
+    plateau_patience: int = Field(3, ge=0, description="Epochs without a better validation HM before the learning rate drops.")
+    plateau_factor: float = Field(0.1, gt=0, le=1, description="Factor of a learning-rate drop; 1 keeps the rate.")
+
+
+class Method(nn.Module):
+    """A method: it sees tensors and its own settings only, never paths, splits, test labels or devices.
+
+    Most methods write three functions: `losses`, `prepare` and `embed`. `losses` must be pure in the sense that
+    `vmap(grad(losses))` over two stacked copies runs: no `.item()`, no boolean masks, no loops over clips, randomness
+    only through `layers.Dropout` and `layers.Noise`.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"audio", "video"})  # of audio, video, negatives, temporal
+    version: ClassVar[int] = 1  # raised when a change alters results
+    paper: ClassVar[str] = ""  # citation key of `published/`
+    floor: ClassVar[bool] = False  # a floor: nothing is learned, shown to be beaten
+    seeded: ClassVar[bool] = True  # False: every seed gives the same result, so one run is enough
+    turns: tuple[str, ...] = ("all",)  # one optimiser step each; () trains nothing
+
+    Settings: type[Settings] = TrainingSettings
+
+    def __init__(self, settings: Any, shapes: Shapes) -> None:
+        super().__init__()
+        self.settings = settings
+        self.shapes = shapes
+
+    def forward(self, batch: Batch, classes: ClassText, turn: str = "all") -> dict[str, Tensor]:
+        """`losses`, so that torch.func can call the module."""
+        return self.losses(batch, classes, turn)
+
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        """The parameters that each turn's optimiser moves; a turn left out only runs forward."""
+        return {turn: list(self.parameters()) for turn in self.turns}
+
+    def losses(self, batch: Batch, classes: ClassText, turn: str) -> dict[str, Tensor]:
+        """Named scalar terms whose sum is minimised; `{}` is a forward pass only (it moves batch-norm statistics)."""
+        raise NotImplementedError
+
+    def prepare(self, training: Training, classes: ClassText) -> Tensor:
+        """One row a candidate class, (classes, ...): its embedding, or a fitted classifier row. Called once an evaluation."""
+        raise NotImplementedError
+
+    def embed(self, batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The learned space: clips (clips, k) beside classes (classes, k). `rows` come from `prepare`."""
+        raise NotImplementedError
+
+    def scores(self, batch: Batch, rows: Tensor) -> Tensor:
+        """Compatibility (clips, classes), higher is better; by default the negative Euclidean distance of `embed`."""
+        clips, classes = self.embed(batch, rows)
+        return -torch.cdist(clips, classes)
+
+
+class Loss:
+    """A swappable loss. `family` fixes the signature of `__call__`, which returns a scalar:
+
+    alignment       (clips (clips, k), texts (classes, texts, k), rows (clips,))
+    classification  (logits (clips, classes), rows (clips,), texts (classes, texts, k), detached)
+    triplet         (anchor (clips, k), positive (clips, k), negative (clips, k))
+    """
+
+    family: ClassVar[Literal["alignment", "classification", "triplet"]]
+    version: ClassVar[int] = 1
+
+    class Settings(BaseModel):
+        model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+
+    def __call__(self, *tensors: Any, **named: Any) -> Tensor:
+        """The scalar, from the tensors of the family's signature."""
+        raise NotImplementedError
+
+
+class TextEncoder:
+    """Turns texts into vectors. Building one reads no weights: `encode` does, so that a cache hit costs nothing."""
+
+    licence: ClassVar[str] = ""
+    extra: ClassVar[str] = ""  # the optional dependency group it needs, named in the error when missing
+
+    class Settings(BaseModel):
+        model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    def __init__(self, settings: Any, device: str = "cpu") -> None:
+        self.settings = settings
+        self.device = device
+
+    @property
+    def revision(self) -> str:
+        """What identifies the weights (a commit, or a hash of the files); part of every record's identity.
+
+        Raises AvgzslError when the weights are not on this machine, naming the command that gets them.
+        """
+        raise NotImplementedError
+
+    @property
+    def space(self) -> str:
+        """Name of the vector space, compared with a feature set's to tell whether clips and text share one."""
+        return ""
+
+    def encode(self, texts: list[str]) -> NDArray[np.float32]:
+        """(texts, dim) float32; opens no socket."""
+        raise NotImplementedError
+
+    def fetch(self) -> str:
+        """Get the weights from where they live (the only place that may open a socket); returns what was fetched."""
+        raise AvgzslError(f"{type(self).__name__} has nothing to fetch")
+
+
+class ClassInfo(NamedTuple):
+    """A class of a data set; its id is its position in `Dataset.classes`."""
+
+    name: str
+    text_name: str
+    role: Role
+
+
+class FeatureSet(NamedTuple):
+    """Widths of a feature set, and the text space that a modality lives in, where it lives in one."""
+
+    audio: int
+    video: int
+    temporal: bool = False
+    spaces: Mapping[str, str] = {}
+
+
+class Clips(NamedTuple):
+    """Clips of one or more subsets, in the canonical order of the store (subset, then clip id)."""
+
+    audio: NDArray[np.float32]  # (clips, dim)
+    video: NDArray[np.float32]  # (clips, dim)
+    label: NDArray[np.int64]  # (clips,) class id
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The five subsets of a data set under one (features, split), the test ones sealed.
+
+    `read` gives one subset; only this class calls it.
+    """
+
+    classes: tuple[ClassInfo, ...]  # every class of the data set, by id
+    features: FeatureSet
+    content_sha256: str  # of sorted clip ids and array bytes
+    read: Callable[[str], Clips] = field(repr=False)
+    partial: bool = False
+    synthetic: bool = False
+
+    def role_ids(self, *roles: Role) -> list[int]:
+        """Ascending ids of the classes with one of these roles."""
+        return [i for i, info in enumerate(self.classes) if info.role in roles]
+
+    def load(self, *subsets: str) -> Clips:
+        """Clips of training or validation subsets, joined in the order given."""
+        sealed = [name for name in subsets if name.startswith("test")]
+        if sealed:
+            raise AssertionError(f"{sealed} are sealed: only unseal() opens the test set")
+        return self._join(subsets)
+
+    def unseal(self, selection: Path) -> Clips:
+        """The test clips (seen, then unseen), opened only from a selection that is already on disk."""
+        if not selection.is_file():
+            raise AssertionError(f"the test set stays sealed until {selection} is written")
+        return self._join(("test_seen", "test_unseen"))
+
+    def _join(self, subsets: Sequence[str]) -> Clips:
+        parts = [self.read(name) for name in subsets]
+        return Clips(
+            np.concatenate([part.audio for part in parts]),
+            np.concatenate([part.video for part in parts]),
+            np.concatenate([part.label for part in parts]),
+            tuple(clip for part in parts for clip in part.ids),
+        )
+
+
+class Dataset:
+    """A data set: facts about it, and a way to open its features."""
+
+    name: ClassVar[str]
+    revision: ClassVar[str]
+    licence: ClassVar[str]
+    citation: ClassVar[str]
+    synthetic: ClassVar[bool] = False
+    encoder: ClassVar[str] = "clip"  # the text encoder when none is named
+    features: ClassVar[Mapping[str, FeatureSet]]
+    splits: ClassVar[tuple[str, ...]]
+    presets: ClassVar[Mapping[str, tuple[str, str]]]  # short form of --features -> (features, split); the first is the default
+
+    def classes(self, split: str) -> tuple[ClassInfo, ...]:
+        """Every class by id, with its role in this split."""
+        raise NotImplementedError
+
+    def open(self, store: Path, features: str, split: str) -> Splits:
+        """Raises AvgzslError naming the import command when the features are not in the store."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a protocol is told about one run, and the folder it may write to."""
+
+    method: type[Method]
+    settings: Settings
+    candidates: tuple[Settings, ...]  # of `--search`, tried in stage 1; empty without one
+    seed: int
+    rules: Rules
+    selection: str  # "validation", or "test" where a reference did so
+    device: torch.device
+    folder: Path
+    report: Callable[[int, dict[str, Any]], None]  # (epoch, logs) after every epoch
+
+
+class Evaluation(NamedTuple):
+    """What a protocol returns; the runner turns it into a record."""
+
+    selection: dict[str, Any]
+    metrics: dict[str, Any]  # fractions
+    per_class: dict[str, list[Any]]
+    decisions: dict[str, NDArray[Any]]  # one array a column, one entry a test clip in the order of the store
+    weights: dict[str, Tensor]
+    cost: dict[str, Any]
+
+
+class Protocol:
+    """An evaluation protocol: it alone holds the test set."""
+
+    version: ClassVar[int] = 1
+
+    def run(self, splits: Splits, text: NDArray[np.float32], shared: frozenset[str], run: Run) -> Evaluation:
+        """Train, select, unseal, score.
+
+        `text` is (classes, texts, dim) for every class of the data set; `shared` names the modalities in its space.
+        """
+        raise NotImplementedError
+
+
+class JobState(NamedTuple):
+    """How one run of a job ended: its record's path, or the error that stopped it."""
+
+    run_id: str
+    record: Path | None
+    error: str = ""
+
+
+class Launcher:
+    """Starts jobs (tuples of RunConfigs that differ in the seed only) and reports each run as it ends."""
+
+    def launch(self, jobs: Sequence[Any], options: Any) -> Iterator[JobState]:
+        """Run every job, yielding as each run ends; a failed run does not stop the others."""
+        raise NotImplementedError
+
+
+class Renderer:
+    """Turns a leaderboard table into text."""
+
+    suffix: ClassVar[str]
+
+    def render(self, table: "Table") -> str:
+        """The whole table as text."""
+        raise NotImplementedError

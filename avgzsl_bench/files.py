@@ -1,0 +1,83 @@
+"""Where things are kept, and writing them whole or not at all."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from avgzsl_bench.errors import AvgzslError
+
+
+def data_root() -> Path:
+    """Folder of the feature stores: $AVGZSL_DATA, else the user's data folder."""
+    return _root("AVGZSL_DATA", "user_data_dir")
+
+
+def cache_root() -> Path:
+    """Folder of encoded class text and fetched weights: $AVGZSL_CACHE, else the user's cache folder."""
+    return _root("AVGZSL_CACHE", "user_cache_dir")
+
+
+def _root(variable: str, kind: str) -> Path:
+    if os.environ.get(variable):
+        return Path(os.environ[variable]).expanduser()
+    import platformdirs
+
+    return Path(getattr(platformdirs, kind)("avgzsl-bench"))
+
+
+def write_whole(path: Path, data: bytes | str) -> None:
+    """Write under a temporary name beside the target, sync, then replace: a reader sees the old file or the new one.
+
+    Raises AvgzslError when the disk refuses; the target is then untouched.
+    """
+    raw = data.encode() if isinstance(data, str) else data
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        make_folder(path.parent)
+        with temporary.open("wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise AvgzslError(f"could not write {path}: {error.strerror or error}; free the path or choose another") from error
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `target` that takes its name, replacing what was there, only if the block ends well."""
+    make_folder(target.parent)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield temporary
+        old = temporary.with_name(temporary.name + ".old")
+        if target.exists():
+            target.replace(old)
+        temporary.replace(target)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise AvgzslError(f"could not write {target}: {error.strerror or error}; free the path or choose another") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder; a file that stands in its place is the user's to move."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise AvgzslError(f"{path} should be a folder but a file is in the way; move it or choose another folder") from error
+    except OSError as error:
+        raise AvgzslError(f"could not make the folder {path}: {error.strerror or error}; choose another") from error
+
+
+def sha256(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Ways to start jobs, one file each."""
