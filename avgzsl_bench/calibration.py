@@ -1,0 +1,93 @@
+"""The seen bias: its exact sweep over all reals, and the published grid."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avgzsl_bench.contracts import Rules
+from avgzsl_bench.metrics import Decisions, Ids, at_bias, count_clips, gap, harmonic_mean
+
+PUBLISHED_GRID = np.linspace(0.0, 3.0, 16)
+"""The biases that the reference code of the AVCA family tries."""
+
+_SAME = 1e-12  # harmonic means closer than this are equal: running sums of class weights round by far less
+
+
+class Sweep(NamedTuple):
+    """S, U and HM of every bias: they change at `points` only and are constant on the open intervals around them."""
+
+    points: NDArray[np.float64]  # (points,) ascending, each once; the intervals are (-inf, p0), (p0, p1), ..., (pn, inf)
+    seen: NDArray[np.float64]  # (points + 1,) falls
+    unseen: NDArray[np.float64]  # (points + 1,) rises
+    harmonic_mean: NDArray[np.float64]  # (points + 1,)
+
+
+def sweep(decisions: Decisions, seen_ids: Ids, unseen_ids: Ids) -> Sweep:
+    """Every value that S, U and HM take, exactly. Raises AvgzslError for a class without clips.
+
+    Between the change points seen and unseen never tie, so both rules give the same sweep of the same decisions.
+    """
+    label, change = decisions.label, gap(decisions)
+    seen_step = _steps(label, label == decisions.seen_class, seen_ids)
+    unseen_step = _steps(label, label == decisions.unseen_class, unseen_ids)
+    matters = (seen_step > 0) | (unseen_step > 0)
+    points, place = np.unique(change[matters], return_inverse=True)
+    lost = np.bincount(place, seen_step[matters], len(points))  # of S, as the bias passes each point
+    won = np.bincount(place, unseen_step[matters], len(points))
+    seen = np.append(np.cumsum(lost[::-1])[::-1], 0.0)  # summed from the end where S is exactly 0
+    unseen = np.append(0.0, np.cumsum(won))
+    return Sweep(points, seen, unseen, harmonic_mean(seen, unseen))
+
+
+def _steps(label: NDArray[np.int16], right: NDArray[np.bool_], ids: Ids) -> NDArray[np.float64]:
+    """What each clip (clips,) adds to the mean over these classes once it is decided between seen and unseen in its favour."""
+    weight = np.zeros(max(int(label.max()), int(np.max(ids))) + 1)
+    weight[np.asarray(ids)] = 1.0 / (count_clips(label, ids) * len(ids))
+    return np.where(right, weight[label], 0.0)
+
+
+def best_bias(curve: Sweep) -> tuple[float, float]:
+    """The bias of the best HM and that HM: the midpoint of the best open interval, on ties of the interval nearest 0.
+
+    An unbounded interval (best only where every HM is 0) stands for 0 or for one unit beyond its end, whichever is further out.
+    """
+    if not len(curve.points):
+        return 0.0, float(curve.harmonic_mean[0])
+    lower, upper = np.append(-np.inf, curve.points), np.append(curve.points, np.inf)
+    inner = (curve.points[:-1] + curve.points[1:]) / 2
+    bias = np.concatenate([[min(0.0, lower[1] - 1)], inner, [max(0.0, upper[-2] + 1)]])
+    # two change points can be neighbouring float64 numbers: no bias lies between them
+    usable = np.where((lower < bias) & (bias < upper), curve.harmonic_mean, -1.0)
+    best = np.flatnonzero(usable >= usable.max() - _SAME)
+    distance = np.maximum(0.0, np.maximum(lower[best], -upper[best]))  # from 0 to the interval
+    winner = best[np.lexsort((np.abs(bias[best]), distance))[0]]
+    return float(bias[winner]), float(curve.harmonic_mean[winner])
+
+
+def grid_bias(
+    decisions: Decisions,
+    seen_ids: Ids,
+    unseen_ids: Ids,
+    grid: NDArray[np.float64] = PUBLISHED_GRID,
+    rules: Rules = "reference",
+) -> tuple[float, float]:
+    """The first bias of the grid with the best HM, and that HM (`get_best_evaluation` of AVCA's release; a winning 0 stays 0)."""
+    tried = [at_bias(decisions, float(bias), seen_ids, unseen_ids, rules).harmonic_mean for bias in grid]
+    best = int(np.argmax(tried))
+    return float(grid[best]), tried[best]
+
+
+def oracle(curve: Sweep) -> float:
+    """The best HM of any bias outside the change points: on test clips a diagnostic, never a result."""
+    return float(curve.harmonic_mean.max())
+
+
+def ausuc(curve: Sweep) -> float:
+    """Area under the seen-unseen accuracy curve (Chao et al., ECCV 2016): trapezoids over all its points, both ends included."""
+    return float(np.sum(-np.diff(curve.seen) * (curve.unseen[1:] + curve.unseen[:-1])) / 2)
+
+
+def score_scale(decisions: Decisions) -> float:
+    """Median of |best seen - best unseen score|: the unit in which a bias carried to another model is large or small."""
+    return float(np.median(np.abs(gap(decisions))))

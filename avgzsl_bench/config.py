@@ -1,0 +1,247 @@
+"""From what the user typed to complete run configurations: defaults < recipe < rules < --set, checked before anything starts."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+from avgzsl_bench import datasets, plugins, published
+from avgzsl_bench.contracts import Dataset, Method, Rules, Settings, TrainingSettings
+from avgzsl_bench.errors import AvgzslError
+from avgzsl_bench.settings import validated
+
+FLAGS = ("method", "encoder", "dataset", "features", "split", "text", "rules", "selection", "seed", "seeds", "device", "out")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that the user decides about one run. `settings` are complete; `changed` are those that differ from defaults."""
+
+    method: str
+    encoder: str
+    dataset: str
+    features: str
+    split: str
+    settings: dict[str, Any]
+    changed: dict[str, Any]
+    encoder_settings: dict[str, Any]
+    recipe: str
+    text: str = "names"
+    rules: Rules = "corrected"
+    selection: str = "validation"
+    seed: int = 0
+    search: tuple[dict[str, Any], ...] = ()  # one dict of settings a candidate
+
+    @property
+    def form(self) -> str:
+        """What the method's file computes: paper or reference."""
+        return str(self.settings.get("form", "paper"))
+
+
+def canonical(value: Any) -> str:
+    """One JSON text for one value: what is hashed, so that equal configurations have equal ids."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def resolve(
+    method: str,
+    dataset: str,
+    encoder: str | None = None,
+    features: str | None = None,
+    split: str | None = None,
+    text: str = "names",
+    rules: str = "corrected",
+    selection: str = "validation",
+    seeds: int | Sequence[int] = 1,
+    settings: Mapping[str, Any] | None = None,
+    search: Mapping[str, Sequence[Any]] | None = None,
+) -> tuple[RunConfig, ...]:
+    """One job: the configurations of one setting, one a seed.
+
+    Raises AvgzslError for an unknown name, an unknown or impossible setting, and choices that do not go together.
+    """
+    kind: type[Method] = plugins.load("methods", method)
+    data = datasets.get(dataset)
+    chosen = choose_features(data, dataset, features, split)
+    _check_choices(method, kind, data, chosen[0], rules, selection)
+    given = _split_encoder(method, kind, settings or {})
+    encoder = encoder or data.encoder
+    form = given.own.get("form", _form_under(kind, rules))
+    recipe = published.recipe_for(method, dataset, *chosen, form)
+    values = _recipe_settings(kind, recipe) | ({"form": form} if "form" in kind.Settings.model_fields else {})
+    complete = settings_of(method, kind, _overlay(values, given.own))
+    config = RunConfig(
+        method=method,
+        encoder=encoder,
+        dataset=dataset,
+        features=chosen[0],
+        split=chosen[1],
+        settings=complete.model_dump(),
+        changed=_changed(kind, complete),
+        encoder_settings=_encoder_settings(encoder, given.encoder),
+        recipe=f"{recipe.key} ({recipe.source})" if recipe else "default",
+        text=text,
+        rules="reference" if rules == "reference" else "corrected",
+        selection=selection,
+        search=_candidates(method, kind, complete, search or {}),
+    )
+    numbers = range(seeds) if isinstance(seeds, int) else seeds
+    return tuple(replace(config, seed=seed) for seed in (numbers if kind.seeded else [0]))
+
+
+def choose_features(data: Dataset, name: str, features: str | None, split: str | None) -> tuple[str, str]:
+    """(feature set, split) from a preset such as `main`, or a feature set and a split named apart."""
+    preset = features or next(iter(data.presets))
+    if preset in data.presets:
+        chosen, default = data.presets[preset]
+        result = chosen, split or default
+    else:
+        result = preset, split or data.splits[0]
+    if result[0] not in data.features:
+        known = [*data.presets, *data.features]
+        raise AvgzslError(plugins.unknown("feature set", result[0], known, f"avgzsl show {name}"))
+    if result[1] not in data.splits:
+        raise AvgzslError(plugins.unknown("split", result[1], data.splits, f"avgzsl show {name}"))
+    return result
+
+
+def _check_choices(method: str, kind: type[Method], data: Dataset, features: str, rules: str, selection: str) -> None:
+    if rules not in get_args(Rules):
+        raise AvgzslError(f"--rules {rules!r}; choose corrected or reference")
+    if selection not in ("validation", "test"):
+        raise AvgzslError(f"--selection {selection!r}; choose validation or test")
+    if selection == "test" and rules != "reference":
+        raise AvgzslError("--selection test repeats a fault of a reference; it needs --rules reference")
+    wants, has = "temporal" in kind.needs, data.features[features].temporal
+    if wants != has:
+        words = ("averaged", "temporal")
+        raise AvgzslError(f"{method} needs {words[wants]} features but {features} are {words[has]}; choose with --features")
+
+
+@dataclass(frozen=True)
+class _Given:
+    own: dict[str, Any]
+    encoder: dict[str, Any]
+
+
+def _split_encoder(method: str, kind: type[Method], settings: Mapping[str, Any]) -> _Given:
+    """Sort assignments into the method's and the encoder's, with `loss` read as the field of its family."""
+    own: dict[str, Any] = {}
+    encoder: dict[str, Any] = {}
+    for key, value in settings.items():
+        head, _, rest = key.partition(".")
+        if key in FLAGS:
+            raise AvgzslError(f"{key!r} is a flag, not a setting: give it as --{key}")
+        if head == "encoder":
+            encoder[rest] = value
+        else:
+            name = _loss_field(method, kind, settings) if head == "loss" else head
+            _assign(own, f"{name}.{rest}" if rest else name, value)
+    return _Given(own, encoder)
+
+
+def _assign(target: dict[str, Any], key: str, value: Any) -> None:
+    head, _, rest = key.partition(".")
+    if rest:
+        inner = target.setdefault(head, {})
+        target[head] = {**({"name": inner} if isinstance(inner, str) else inner), rest: value}
+    elif isinstance(target.get(head), dict) and isinstance(value, str):
+        target[head] = {**target[head], "name": value}
+    elif head in target:
+        raise AvgzslError(f"setting {head!r} is given twice; give it once")
+    else:
+        target[head] = value
+
+
+def _loss_field(method: str, kind: type[Method], settings: Mapping[str, Any]) -> str:
+    fields = [name for name in kind.Settings.model_fields if name.endswith("_loss")]
+    if "loss" in settings:
+        field = f"{plugins.load('losses', settings['loss']).family}_loss"
+        if field not in fields:
+            family, takes = field.removesuffix("_loss"), " and ".join(name.removesuffix("_loss") for name in fields)
+            raise AvgzslError(
+                f"loss {settings['loss']!r} is of the {family} family; {method} takes {takes or 'no swappable'} losses"
+            )
+        return field
+    if len(fields) != 1:
+        raise AvgzslError(f"`loss.…` does not say which loss of {method}: {', '.join(fields) or 'it has none'}; name the field")
+    return fields[0]
+
+
+def _overlay(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(values)
+    for key, value in given.items():
+        below = result.get(key)
+        if isinstance(value, dict) and "name" not in value:
+            value = {**({"name": below} if isinstance(below, str) else below or {}), **value}
+        result[key] = value
+    return result
+
+
+def _form_under(kind: type[Method], rules: str) -> str:
+    return "reference" if rules == "reference" and "form" in kind.Settings.model_fields else "paper"
+
+
+def _recipe_settings(kind: type[Method], recipe: published.Recipe | None) -> dict[str, Any]:
+    if recipe is None:
+        return {}
+    if recipe.method != "*":
+        return dict(recipe.settings)
+    # a recipe for every method speaks of the training loop, which not every method has
+    return {key: value for key, value in recipe.settings.items() if issubclass(kind.Settings, TrainingSettings)}
+
+
+def settings_of(method: str, kind: type[Method], values: Mapping[str, Any]) -> Settings:
+    """Validated settings; one line for the first fault."""
+    return validated(kind.Settings, _with_loss_names(kind, values), f"{method}: setting", f"avgzsl show {method}")
+
+
+def _with_loss_names(kind: type[Method], values: Mapping[str, Any]) -> dict[str, Any]:
+    filled = dict(values)
+    for key, value in values.items():
+        if isinstance(value, dict) and "name" not in value and key in kind.Settings.model_fields:
+            default = kind.Settings.model_fields[key].default
+            filled[key] = {"name": getattr(default, "name", default), **value}
+    return filled
+
+
+def _changed(kind: type[Method], complete: Settings) -> dict[str, Any]:
+    default = kind.Settings().model_dump()
+    return {key: value for key, value in complete.model_dump().items() if value != default[key]}
+
+
+def _encoder_settings(encoder: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    kind = plugins.load("encoders", encoder)
+    checked = validated(kind.Settings, values, f"{encoder}: encoder setting", f"avgzsl show {encoder}")
+    default = kind.Settings().model_dump()
+    return {key: value for key, value in checked.model_dump().items() if value != default[key]}
+
+
+def _candidates(
+    method: str, kind: type[Method], complete: Settings, search: Mapping[str, Sequence[Any]]
+) -> tuple[dict[str, Any], ...]:
+    """The settings that differ between candidates of a search, one dict each, in the order of the grid."""
+    grid: list[dict[str, Any]] = [{}]
+    for key, values in search.items():
+        if not values:
+            raise AvgzslError(f"--search {key}= has no values; give --search {key}=a,b,c")
+        grid = [{**point, key: value} for point in grid for value in values]
+    if grid == [{}]:
+        return ()
+    own = [_split_encoder(method, kind, point).own for point in grid]
+    trials = [settings_of(method, kind, _overlay(complete.model_dump(), point)).model_dump() for point in own]
+    keys = sorted({key for trial in trials for key, value in trial.items() if value != trials[0][key]})
+    return tuple({key: trial[key] for key in keys} for trial in trials)
+
+
+def parse(assignments: Iterable[str], flag: str = "--set") -> dict[str, str]:
+    """`key=value` texts as a dict; a key given twice is an error."""
+    result: dict[str, str] = {}
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise AvgzslError(f"{flag} {text!r} is not key=value")
+        if key in result:
+            raise AvgzslError(f"{flag} {key} is given twice ({result[key]!r} and {value!r}); give it once")
+        result[key] = value
+    return result
