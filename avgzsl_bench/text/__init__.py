@@ -76,7 +76,7 @@ def build(encoder: str, settings: Mapping[str, Any], device: str = "cpu", datase
     values = dict(settings)
     if dataset and "dataset" in kind.Settings.model_fields and not values.get("dataset"):
         values["dataset"] = dataset
-    return kind(validated(kind.Settings, values, f"{encoder}: encoder setting", f"avgzsl show {encoder}"), device)
+    return kind(validated(kind.Settings, values, f"encoder {encoder}", f"avgzsl show {encoder}"), device)
 
 
 def _identity(pack: sources.Pack, encoder: TextEncoder) -> TextIdentity:

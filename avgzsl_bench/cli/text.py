@@ -1,0 +1,41 @@
+"""`avgzsl text`: fetch what text encoders need."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Fetch and list what text encoders need.", no_args_is_help=True)
+
+
+@app.command(epilog="Example: avgzsl text fetch minilm")
+def fetch(
+    encoder: Annotated[str, typer.Argument(help="Name of the encoder; `avgzsl list encoders` lists them.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Setting of the encoder, as key=value; may be repeated.")
+    ] = None,
+    dataset: Annotated[str, typer.Option("--dataset", help="Data set whose word vectors are imported (word2vec).")] = "",
+    source: Annotated[str, typer.Option("--from", help="File to import word vectors from (word2vec).")] = "",
+) -> None:
+    """Fetch an encoder's weights, or import its vectors."""
+    from avgzsl_bench import config, datasets, text
+
+    data = datasets.get(dataset) if dataset else None
+    given = [*(settings or []), *([f"dataset={dataset}"] if dataset else []), *([f"path={source}"] if source else [])]
+    built = text.build(encoder, config.parse(given))
+    if data and source:
+        built.encode([info.text_name for info in data.classes(data.splits[0])])  # refuses another data set's file
+    typer.echo(built.fetch())
+
+
+@app.command("list", epilog="Example: avgzsl text list")
+def list_() -> None:
+    """List the encoders and what each still needs."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from avgzsl_bench import text
+
+    table = Table("encoder", "ready", "licence, or what is missing", box=None)
+    for name, licence, problem in text.readiness():
+        table.add_row(name, "no" if problem else "yes", problem or licence)
+    Console().print(table)

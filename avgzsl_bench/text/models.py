@@ -1,0 +1,172 @@
+"""What encoders with weights share: finding the weights on this machine, naming them by hash, fetching them, batches."""
+
+import hashlib
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from avgzsl_bench.errors import AvgzslError
+from avgzsl_bench.files import sha256
+
+log = logging.getLogger(__name__)
+
+BATCH = 64  # texts encoded at a time
+CONFIGS = {"config.json", "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"}
+TOKENIZER = {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt"}
+VOCABULARY = {"tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"}
+FILES = CONFIGS | TOKENIZER | VOCABULARY  # what decides a model's vectors, beside its weights
+
+
+def batches(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Texts a batch at a time; long work says how far it is."""
+    for start in range(0, len(texts), BATCH):
+        if start:
+            log.info("encoded %d of %d texts", start, len(texts))
+        yield list(texts[start : start + BATCH])
+
+
+def quiet() -> None:
+    """Keep transformers from drawing progress bars while it loads; our log says what is being done."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+
+
+@contextmanager
+def loading(path: Path, what: str) -> Iterator[None]:
+    """Turn whatever a library says about weights it cannot load into one line."""
+    try:
+        yield
+    except Exception as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        raise AvgzslError(f"{path} is no {what} that can be loaded ({said}); give the right one, or fetch it anew") from error
+
+
+def given_file(path: str) -> Path:
+    """A file of the user's, checked to be there."""
+    found = Path(path).expanduser()
+    if not found.is_file():
+        raise AvgzslError(f"encoder.path={path!r} is not a file; give one, or leave it out to use what was fetched")
+    return found
+
+
+def given_folder(path: str) -> Path:
+    """A folder of the user's, checked to be there."""
+    found = Path(path).expanduser()
+    if not found.is_dir():
+        raise AvgzslError(f"encoder.path={path!r} is not a folder; give one, or leave it out to use what was fetched")
+    return found
+
+
+def missing(encoder: str, settings: Any, what: str) -> AvgzslError:
+    """The one line for weights that are not here, with the command that gets them."""
+    changed = settings.model_dump(exclude_defaults=True, exclude={"path"})
+    command = " ".join(["avgzsl text fetch", encoder, *(f"--set {key}={value}" for key, value in changed.items())])
+    return AvgzslError(f"weights of {encoder} ({what}) are not on this machine; `{command}` gets them")
+
+
+def cached_file(repo: str, *names: str) -> Path | None:
+    """The first of these files of a hub repository that the local hub cache holds; opens no socket."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = [try_to_load_from_cache(repo, name) for name in names]
+    except HFValidationError:
+        raise AvgzslError(
+            f"encoder.model={repo!r} is not the name of a hub model; give one, or a folder as encoder.path"
+        ) from None
+    return next((Path(path) for path in found if isinstance(path, str)), None)
+
+
+def cached_folder(repo: str) -> Path | None:
+    """The folder of a model in the local hub cache, if all of it is there."""
+    config = cached_file(repo, "config.json")
+    return config.parent if config and _complete(config.parent) else None
+
+
+def download_file(repo: str, *names: str) -> Path:
+    """The first of these files that a hub repository has, downloaded into the hub cache."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    for name in names:
+        try:
+            return Path(hf_hub_download(repo, name))
+        except LocalEntryNotFoundError as error:
+            raise _unreachable(repo, error) from error
+        except EntryNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            raise _unreachable(repo, error) from error
+    raise AvgzslError(f"hub model {repo!r} has none of {', '.join(names)}; download the weights and give encoder.path")
+
+
+def download_folder(repo: str) -> Path:
+    """A model's configuration, tokenizer and weights (safetensors where there are any), downloaded into the hub cache."""
+    from huggingface_hub import snapshot_download
+
+    wanted = [pattern for name in sorted(FILES) for pattern in (name, f"[0-9]*/{name}")]
+    try:
+        folder = Path(
+            snapshot_download(repo, allow_patterns=[*wanted, "*.safetensors"], ignore_patterns=["onnx/*", "openvino/*"])
+        )
+        if not _weights(folder):
+            snapshot_download(repo, allow_patterns=["pytorch_model*.bin"])
+    except (OSError, ValueError) as error:
+        raise _unreachable(repo, error) from error
+    if not _complete(folder):
+        raise AvgzslError(f"hub model {repo!r} lacks a tokenizer or PyTorch weights; give a whole model's folder as encoder.path")
+    return folder
+
+
+def _unreachable(repo: str, error: Exception) -> AvgzslError:
+    said = " ".join(str(error).split())[:160]
+    return AvgzslError(f"could not fetch {repo} from the hub ({type(error).__name__}: {said}); try again, or give encoder.path")
+
+
+def _weights(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+
+
+def _complete(folder: Path) -> bool:
+    names = {path.name for path in folder.glob("*")}
+    return "config.json" in names and bool(names & VOCABULARY) and bool(_weights(folder))
+
+
+def folder_revision(folder: Path) -> str:
+    """Hash of the files of a model folder that decide its vectors; equal wherever the folder lies."""
+    if not _complete(folder):
+        raise AvgzslError(f"{folder} holds no model; it should have config.json, a tokenizer and model.safetensors")
+    parts = [path for path in sorted(folder.glob("[0-9]*_*/*")) if path.name in FILES or path.suffix == ".safetensors"]
+    own = [path for path in sorted(folder.glob("*")) if path.name in FILES]
+    return revision({str(path.relative_to(folder)): path for path in [*own, *_weights(folder), *parts]})
+
+
+def revision(files: dict[str, Path]) -> str:
+    """Hash of named files, from their names and contents."""
+    lines = [f"{name} {_content(path)}\n" for name, path in sorted(files.items())]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _content(path: Path) -> str:
+    blob = path.resolve()
+    if re.fullmatch(r"[0-9a-f]{64}", blob.name):
+        return blob.name  # the hub cache names large files by their sha256, which spares reading them
+    stat = blob.stat()
+    return _hashed(blob, stat.st_size, stat.st_mtime_ns)
+
+
+@cache
+def _hashed(path: Path, size: int, mtime: int) -> str:
+    return sha256(path)
+
+
+def size(path: Path) -> str:
+    """Size of a file, or of a folder's files, in MiB for a sentence."""
+    files = [path] if path.is_file() else [inner for inner in path.rglob("*") if inner.is_file()]
+    return f"{sum(file.stat().st_size for file in files) / 2**20:.1f} MiB"

@@ -1,0 +1,288 @@
+"""Class text: sources and their order under both rules, combination, the cache, and what a run may touch."""
+
+import csv
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from safetensors.numpy import load_file
+from typer.testing import CliRunner
+
+from avgzsl_bench import datasets, features, text
+from avgzsl_bench.contracts import ClassInfo
+from avgzsl_bench.errors import AvgzslError
+from avgzsl_bench.text import cache, sources
+from avgzsl_bench.text.encoders.hashed import Hashed
+
+pytest_plugins = ("tiny_models",)
+
+FOLDERS = {"ucf": "UCF", "vggsound": "VGGSound", "activitynet": "ActivityNet"}
+VECTORS = {"ucf": "ucf", "vggsound": "vggsound", "activitynet": "activity"}
+CLASSES = tuple(ClassInfo(name.replace(" ", ""), name, "train") for name in ("play drum", "play guitar", "archery"))
+
+
+def served(classes=CLASSES, source="names", encoder="hashed", settings=None, rules="corrected", dataset="toy"):
+    return text.class_text(dataset, classes, source, encoder, settings or {}, rules)
+
+
+def entries():
+    return sorted((cache.cache_root() / "text").glob("*"))
+
+
+def write_descriptions(path, rows):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("name", *sources.DESCRIPTIONS), *rows])
+    return f"kda:{path}"
+
+
+@pytest.fixture
+def descriptions(tmp_path):
+    rows = [
+        (name, f"what {name} is", f"how {name} looks", f"how {name} sounds") for name in ("archery", "play drum", "play guitar")
+    ]
+    return write_descriptions(tmp_path / "toy.csv", rows)
+
+
+@pytest.mark.parametrize(("dataset", "wrong"), [("ucf", 79), ("vggsound", 205), ("activitynet", 8)])
+def test_reference_word_vectors_belong_to_other_classes(shared, dataset, wrong):
+    path = shared / "official" / "w2v_features" / f"word_embeddings_{VECTORS[dataset]}_normed.npy"
+    classes = datasets.get(dataset).classes("main")
+    right = features.read_word_vectors(path)
+    tables = {
+        rules: served(classes, encoder="word2vec", settings={"path": str(path)}, rules=rules, dataset=dataset)
+        for rules in ("corrected", "reference")
+    }
+    others = {
+        rules: sum(not np.array_equal(table.vectors[i, 0], right[info.text_name]) for i, info in enumerate(classes))
+        for rules, table in tables.items()
+    }
+    assert others == {"corrected": 0, "reference": wrong}
+    assert tables["corrected"].text_sha256 != tables["reference"].text_sha256
+    assert tables["corrected"].encoder_revision == tables["reference"].encoder_revision
+    by_name = sorted(right)
+    assert all(np.array_equal(tables["reference"].vectors[i, 0], right[name]) for i, name in enumerate(by_name))
+
+
+@pytest.mark.parametrize(("dataset", "wrong"), [("ucf", 0), ("vggsound", 205), ("activitynet", 8)])
+def test_reference_descriptions_belong_to_other_classes(shared, tiny_clip, dataset, wrong):
+    source = f"kda:{shared / 'official' / FOLDERS[dataset] / 'class-split' / 'descriptions_kda.csv'}"
+    classes = datasets.get(dataset).classes("main")
+    corrected, reference = (served(classes, source, "clip", tiny_clip, rules) for rules in ("corrected", "reference"))
+    pack = sources.served(source, classes, "clip", "corrected")
+    assert [texts[0] for texts in pack.texts] == [info.text_name for info in classes]
+    assert corrected.vectors.shape == (len(classes), 4, 16)
+    assert sum(not np.array_equal(a, b) for a, b in zip(corrected.vectors, reference.vectors, strict=True)) == wrong
+    assert corrected.source == "kda@1"
+    assert len(entries()) == 1  # both rules share the encoded texts
+
+
+def test_reference_unseen_classes_are_the_documented_ones():
+    classes = datasets.get("ucf").classes("main")
+    pack = sources.served("names", classes, "word2vec", "reference")
+    unseen = {info.name: pack.texts[i][0] for i, info in enumerate(classes) if info.role == "test_unseen"}
+    wrong = {name: other for name, other in unseen.items() if other != classes[[c.name for c in classes].index(name)].text_name}
+    assert wrong == {
+        "CuttingInKitchen": "Diving",
+        "PlayingFlute": "Playing Guitar",
+        "PlayingSitar": "Playing Tabla",
+        "ShavingBeard": "Shotput",
+        "Typing": "Uneven Bars",
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "encoder"), [("names", "hashed"), ("names", "clip"), ("names", "minilm"), ("kda:x.csv", "bert")]
+)
+def test_reference_refuses_what_the_reference_never_used(source, encoder):
+    with pytest.raises(AvgzslError, match="has no row order in the reference code") as error:
+        served(source=source, encoder=encoder, rules="reference")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("source", ["nmes", "names:x", "kda", ""])
+def test_unknown_source_is_refused(source):
+    with pytest.raises(AvgzslError, match="unknown text source"):
+        served(source=source)
+
+
+def test_names_follow_the_classes():
+    table, turned = served(), served(CLASSES[::-1])
+    assert table.source == "names@1"
+    assert table.vectors.shape == (3, 1, 256)
+    assert table.vectors.dtype == np.float32
+    assert np.array_equal(table.vectors, turned.vectors[::-1])
+    assert table.text_sha256 != turned.text_sha256
+    for i, info in enumerate(CLASSES):
+        assert np.array_equal(table.vectors[i], Hashed(Hashed.Settings()).encode([info.text_name]))
+
+
+def test_descriptions_are_joined_by_name(descriptions):
+    pack = sources.served(descriptions, CLASSES, "clip", "corrected")
+    assert pack.texts[1] == ("play guitar", "what play guitar is", "how play guitar looks", "how play guitar sounds")
+    reference = sources.served(descriptions, CLASSES, "clip", "reference")
+    assert [texts[0] for texts in reference.texts] == ["archery", "play drum", "play guitar"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([("archery", "a", "b", "c"), ("play drum", "a", "b", "c")], "describes no class 'play guitar'"),
+        ([(name, "a", "b", "c") for name in ("archery", "play drum", "play guitar", "rowing")], "4 rows for 3 classes"),
+        ([(name, "a", "b", "c") for name in ("archery", "play drum", "play guitar", "archery")], "4 rows for 3 classes"),
+        ([("archery", "a", " ", "c"), ("play drum", "a", "b", "c")], "empty cell in row 'archery'"),
+        ([], "no rows"),
+    ],
+)
+def test_bad_descriptions_are_one_line(tmp_path, rows, message):
+    with pytest.raises(AvgzslError, match=message):
+        sources.served(write_descriptions(tmp_path / "bad.csv", rows), CLASSES, "clip", "corrected")
+
+
+def test_missing_and_binary_descriptions_are_one_line(tmp_path):
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00name")
+    for name in ("nowhere.csv", "binary.csv"):
+        with pytest.raises(AvgzslError, match="cannot be read"):
+            sources.served(f"kda:{tmp_path / name}", CLASSES, "clip", "corrected")
+
+
+def test_text_hash_knows_where_texts_end():
+    packs = [((("ab", "c"),)), ((("a", "bc"),)), ((("abc",),)), (("ab",), ("c",))]
+    hashes = {sources.Pack("names@1", texts).sha256 for texts in packs}
+    assert len(hashes) == len(packs)
+
+
+def test_describe_is_the_identity_without_encoding(monkeypatch):
+    table = served(settings={"dim": 8})
+    monkeypatch.setattr(Hashed, "encode", None)
+    assert text.describe("toy", CLASSES, "names", "hashed", {"dim": 8}, "corrected") == table[1:]
+    assert table.encoder_settings == {"dim": 8}
+    assert text.describe("toy", CLASSES, "names", "hashed", {"dim": 256}, "corrected").encoder_settings == {}
+
+
+def test_identity_does_not_name_places(tiny_clip):
+    table = served(encoder="clip", settings=tiny_clip)
+    assert table.encoder_settings == {"model": tiny_clip["model"]}
+
+
+def test_a_hit_encodes_nothing(monkeypatch):
+    first = served()
+    monkeypatch.setattr(Hashed, "encode", None)
+    assert np.array_equal(served().vectors, first.vectors)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda raw: raw[:40], lambda raw: raw[:-1] + bytes([raw[-1] ^ 1]), lambda raw: b"{}", lambda raw: b""]
+)
+def test_damaged_cache_is_encoded_again(damage, caplog):
+    first = served()
+    (entry,) = entries()
+    whole = entry.read_bytes()
+    entry.write_bytes(damage(whole))
+    assert np.array_equal(served().vectors, first.vectors)
+    assert "damaged" in caplog.text
+    assert entry.read_bytes() == whole
+
+
+def test_cache_key_covers_what_decides_the_vectors(monkeypatch):
+    served()
+    served(settings={"dim": 8})
+    served(CLASSES[:2])
+    assert len(entries()) == 3
+    monkeypatch.setattr(Hashed, "revision", "2")
+    served()
+    assert len(entries()) == 4
+    served(CLASSES[::-1])  # another order of the same texts
+    assert len(entries()) == 4
+    assert all(load_file(entry)["vectors"].dtype == np.float32 for entry in entries())
+
+
+@pytest.mark.parametrize(("vectors", "message"), [(np.zeros((2, 3)), "shape"), (np.full((3, 2), np.nan), "not finite")])
+def test_a_faulty_encoder_is_named_and_nothing_is_cached(monkeypatch, vectors, message):
+    monkeypatch.setattr(Hashed, "encode", lambda self, texts: vectors)
+    with pytest.raises(AvgzslError, match=f"'hashed'.*{message}|'hashed' gives .*{message}"):
+        served()
+    assert entries() == []
+
+
+def test_unknown_encoder_and_setting_are_one_line():
+    with pytest.raises(AvgzslError, match="did you mean hashed"):
+        served(encoder="hashd")
+    with pytest.raises(AvgzslError, match="did you mean dim"):
+        served(settings={"dimm": 3})
+
+
+def test_combine_by_hand():
+    vectors = np.array([[[3.0, 0.0], [0.0, 0.5]], [[1.0, 0.0], [1.0, 0.0]]], dtype=np.float32)
+    assert np.allclose(text.combine(vectors, "mean", "raw"), [[[1.5, 0.25]], [[1.0, 0.0]]])
+    assert np.array_equal(text.combine(vectors, "set", "raw"), vectors)
+    assert np.allclose(text.combine(vectors, "set", "unit"), [[[1, 0], [0, 1]], [[1, 0], [1, 0]]])
+    half = np.sqrt(0.5)
+    assert np.allclose(text.combine(vectors, "mean", "unit"), [[[half, half]], [[1, 0]]])
+
+
+@given(arrays(np.float32, (3, 4, 5), elements=st.floats(0.125, 8, width=32)), st.permutations(range(4)))
+def test_combine_ignores_the_order_of_texts(vectors, order):
+    for normalise in ("unit", "raw"):
+        mean = text.combine(vectors, "mean", normalise)
+        assert np.allclose(mean, text.combine(vectors[:, order], "mean", normalise), rtol=1e-5)
+    assert np.allclose(np.linalg.norm(text.combine(vectors, "mean", "unit"), axis=-1), 1, rtol=1e-5)
+    scale = np.array([0.25, 1, 2, 4], np.float32)[:, None]
+    assert np.allclose(text.combine(vectors * scale, "mean", "unit"), text.combine(vectors, "mean", "unit"), rtol=1e-4)
+
+
+def test_a_zero_vector_has_no_direction():
+    with pytest.raises(AvgzslError, match="zero vector"):
+        text.combine(np.zeros((1, 1, 2), np.float32), "mean", "unit")
+
+
+def test_shared_spaces():
+    same = [("hashed", "hashed"), ("clip", "clip:ViT-B-32:openai"), ("clip:ViT-B-32:openai", "clip:ViT-B-32:openai")]
+    assert all(text.shares_space(*pair) for pair in same)
+    other = [
+        ("", ""),
+        ("hashed", ""),
+        ("clip", "clipper"),
+        ("clip:ViT-B-16", "clip:ViT-B-32:openai"),
+        ("clip:ViT-B-32:openai", "clip"),
+    ]
+    assert not any(text.shares_space(*pair) for pair in other)
+    assert not any(text.shares_space(*pair) for pair in permutations(["hashed", "word2vec", "clip"], 2))
+
+
+def test_fetch_imports_word_vectors(tmp_path):
+    from avgzsl_bench.cli.text import app
+
+    classes = datasets.get("ucf").classes("main")
+    table = {info.text_name: np.full(3, i, np.float32) for i, info in enumerate(classes)}
+    np.save(tmp_path / "made_up.npy", np.array(table, dtype=object), allow_pickle=True)
+    result = CliRunner().invoke(app, ["fetch", "word2vec", "--dataset", "ucf", "--from", str(tmp_path / "made_up.npy")])
+    assert result.exit_code == 0, result.output
+    assert "101 word vectors of ucf" in result.output
+    found = served(classes, encoder="word2vec", dataset="ucf")
+    assert np.array_equal(found.vectors[:, 0, 0], np.arange(101))
+    other = CliRunner().invoke(app, ["fetch", "word2vec", "--dataset", "activitynet", "--from", str(tmp_path / "made_up.npy")])
+    assert "has no vector for 'Applying sunscreen'" in str(other.exception)
+    assert not features.word_vectors_file("activitynet").exists()
+
+
+def test_fetch_and_list_speak_plainly(empty_hub):
+    from avgzsl_bench.cli.text import app
+
+    run = CliRunner().invoke
+    assert "needs no weights" in run(app, ["fetch", "hashed"]).output
+    assert isinstance(run(app, ["fetch", "hashd"]).exception, AvgzslError)
+    assert "`avgzsl list datasets`" in str(run(app, ["fetch", "word2vec", "--dataset", "ucff"]).exception)
+    twice = run(app, ["fetch", "word2vec", "--set", "path=a", "--from", "b"])
+    assert "given twice" in str(twice.exception)
+    listed = run(app, ["list"], env={"COLUMNS": "200"}).output
+    assert "hashed" in listed
+    assert "`avgzsl text fetch clip`" in listed
+
+
+def test_readiness_is_true(empty_hub):
+    problems = {name: problem for name, _, problem in text.readiness()}
+    assert problems["hashed"] == ""
+    assert "`avgzsl text fetch bert` gets them" in problems["bert"]
