@@ -1,0 +1,221 @@
+"""Records into rows: complete runs, each counted once, pooled over the seeds of one setting."""
+
+import copy
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from avgzsl_bench import config, plugins, published
+from avgzsl_bench.board.cells import METRICS, Cell, Row, pooled
+from avgzsl_bench.errors import AvgzslError
+
+Record = dict[str, Any]
+SHOWN = {
+    "rules",
+    "dataset",
+    "features",
+    "split",
+    "method",
+    "form",
+    "encoder",
+    "text",
+    "seed",
+    "synthetic",
+    "text_normalise",
+    "combine",
+}
+"""Identity that a row or its section shows anyway, or that stands among the settings too."""
+
+
+class Place(NamedTuple):
+    """What one section is about. Synthetic data never share a section with real ones, nor with published numbers."""
+
+    rules: str
+    dataset: str
+    features: str
+    split: str
+    synthetic: bool = False
+
+
+NEEDED = (*Place._fields, "method", "form", "encoder", "text", "seed")
+"""Identity without which a record has no row."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one setting, which differ in the seed only."""
+
+    records: tuple[Record, ...]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What all of them share (and the first one's seed)."""
+        identity: dict[str, Any] = self.records[0]["identity"]
+        return identity
+
+    @property
+    def place(self) -> Place:
+        """The section they belong to."""
+        return Place(*(self.identity[key] for key in Place._fields))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Everything that can tell this setting from another, flat."""
+        identity = {key: value for key, value in self.identity.items() if key not in SHOWN and key != "encoder_settings"}
+        return {**self.settings, **flat(identity), "selection": self.records[0]["selection"]["split"]}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The method's and the encoder's settings, flat; a searched one is its grid, since seeds may choose differently."""
+        search = self.records[0]["selection"].get("search") or {"grid": []}
+        grid = [flat(point) for point in search["grid"]]
+        tried = {key: " | ".join(dict.fromkeys(_short(point.get(key)) for point in grid)) for point in grid for key in point}
+        encoder = flat({"encoder": self.identity.get("encoder_settings") or {}})
+        return {**flat(self.records[0]["settings"]), **tried, **encoder}
+
+
+def usable(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
+    """(complete records, one a run; sentences about what was left out).
+
+    Raises AvgzslError for a record that does not say what it is about.
+    """
+    for record in records:
+        if missing := [key for key in NEEDED if key not in record["identity"]]:
+            raise AvgzslError(f"record {record['run_id']} lacks identity {', '.join(missing)}; restore it or leave it out")
+    complete = [record for record in records if record["status"] == "complete"]
+    notes = []
+    if len(complete) < len(records):
+        notes.append(f"{len(records) - len(complete)} of {len(records)} records are left out: they are not complete runs.")
+    found: dict[str, Record] = {}
+    for record in sorted(complete, key=lambda record: (str(record.get("created", "")), json.dumps(record, sort_keys=True))):
+        first = found.setdefault(record["run_id"], record)
+        if first["metrics"] != record["metrics"]:
+            notes.append(f"Run {record['run_id']} was found with two results; the earlier one counts.")
+    return list(found.values()), notes
+
+
+def groups(records: Sequence[Record]) -> list[Group]:
+    """Runs by setting; runs selected on test, or measured elsewhere, are never pooled with the others."""
+    found: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        found[record["setting_id"], record["selection"]["split"], record["source"]].append(record)
+    return [Group(tuple(sorted(found[key], key=lambda record: record["identity"]["seed"]))) for key in sorted(found)]
+
+
+def rows(section: Sequence[Group], events: plugins.Events) -> list[Row]:
+    """The rows of one section, each naming what changed: against `avgzsl run`'s own settings, and against its siblings."""
+    made = [_row(group, events) for group in section]
+    siblings: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for i, row in enumerate(made):
+        siblings[row.name, row.encoder, row.text, row.source].append(i)
+    for family in siblings.values():
+        facts = [section[i].facts for i in family]
+        varying = {key for one in facts for key in one if any(other.get(key) != one[key] for other in facts)}
+        for i, own in zip(family, facts, strict=True):
+            made[i] = replace(made[i], changed=_changed(section[i], own, varying))
+    return made
+
+
+def _row(group: Group, events: plugins.Events) -> Row:
+    identity, first = group.identity, group.records[0]
+    kind = _kind(identity["method"])
+    cells = {metric: _cell(group, metric) for metric in METRICS}
+    return Row(
+        method=identity["method"],
+        name=_name(identity, kind),
+        encoder=identity["encoder"],
+        text=identity["text"],
+        recipe=first.get("recipe") or "default",
+        source=first["source"],
+        n=len(group.records),
+        floor=bool(getattr(kind, "floor", False)),
+        test_selected=first["selection"]["split"] == "test",
+        setting_id=first["setting_id"],
+        measured=cells,
+        notes=tuple(_notes(group, kind, events)),
+    )
+
+
+def _name(identity: dict[str, Any], kind: Any) -> str:
+    words = ["floor"] * bool(getattr(kind, "floor", False)) + ["reference"] * (identity["form"] == "reference")
+    return f"{identity['method']} ({', '.join(words)})" if words else str(identity["method"])
+
+
+def _cell(group: Group, metric: str) -> Cell:
+    return pooled([record["metrics"].get(metric) for record in group.records], group.records[0]["source"])
+
+
+def _notes(group: Group, kind: Any, events: plugins.Events) -> Iterator[str]:
+    name = group.identity["method"]
+    if group.records[0]["selection"]["split"] == "test":
+        yield "Epoch and seen bias were chosen on the test set, as the authors' code does: shown, never ranked."
+    if getattr(kind, "floor", False):
+        yield "Floor: nothing is learned. It is there to be beaten and has no rank."
+    elif not getattr(kind, "seeded", True):
+        yield f"{name} gives the same result for every seed, so one run is enough."
+    yield from _chosen_on_test(group)
+    for record in group.records:
+        yield from (f"Check of run {record['run_id']}: {fault}" for fault in _faults(record, events))
+
+
+def _chosen_on_test(group: Group) -> Iterator[str]:
+    recipe, settings = _recipe(group), group.records[0]["settings"]
+    for key in recipe.chosen_on_test if recipe else ():
+        if recipe and settings.get(key) == recipe.settings.get(key):
+            where = f"{group.identity['method']} on {group.identity['dataset']}"
+            yield f"{recipe.key} chose {key} of {where} by test numbers, and the recipe keeps its value."
+
+
+def _faults(record: Record, events: plugins.Events) -> list[str]:
+    """What plugins say is wrong with a record (hook `check_record`), each on one line."""
+    answers = events.emit("check_record", record=copy.deepcopy(record))
+    said = [fault for answer in answers for fault in (answer if isinstance(answer, list | tuple) else [answer])]
+    return [" ".join(str(fault).split()) for fault in said]
+
+
+def _kind(method: str) -> Any:
+    try:
+        return plugins.load("methods", method)
+    except AvgzslError:  # a plugin's method on a machine without the plugin: its row still stands
+        return None
+
+
+def _recipe(group: Group) -> published.Recipe | None:
+    identity = group.identity
+    try:
+        return published.recipe_for(*(identity.get(key, "") for key in ("method", "dataset", "features", "split", "form")))
+    except AvgzslError:
+        return None
+
+
+def _changed(group: Group, facts: dict[str, Any], varying: set[str]) -> tuple[str, ...]:
+    usual = _usual(group)
+    unusual = {key for key, value in group.settings.items() if usual is not None and usual.get(key) != value}
+    return tuple(f"{key}={_short(facts.get(key))}" for key in sorted(unusual | varying))
+
+
+def _usual(group: Group) -> dict[str, Any] | None:
+    """The settings of `avgzsl run` without --set, flat; None where this machine cannot tell."""
+    identity = group.identity
+    form = {"form": identity["form"]} if "form" in group.records[0]["settings"] else {}
+    choice = {key: identity[key] for key in ("method", "dataset", "encoder", "features", "split", "rules")}
+    try:
+        return flat(config.resolve(**choice, settings=form)[0].settings)
+    except AvgzslError:
+        return None
+
+
+def flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested dicts as one, keys joined by dots; the name of a chosen loss stands under the key itself."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        path = above if key == "name" and above else f"{above}.{key}".strip(".")
+        result.update(flat(value, path) if isinstance(value, dict) else {path: value})
+    return result
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text[:8] if len(text) >= 40 and set(text) <= set("0123456789abcdef") else text
