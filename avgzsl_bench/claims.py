@@ -25,7 +25,7 @@ def claimed(folder: Path) -> Iterator[Callable[[], None]]:
     """
     make_folder(folder)
     claim = folder / "claim.json"
-    _release_dead(claim)
+    release_dead(folder)
     try:
         descriptor = os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
     except FileExistsError:
@@ -47,7 +47,9 @@ def _holder(claim: Path) -> str:
         return "unknown"
 
 
-def _release_dead(claim: Path) -> None:
+def release_dead(folder: Path) -> None:
+    """Remove the claim of a process that is gone; a living one's stays."""
+    claim = folder / "claim.json"
     try:
         held = json.loads(claim.read_text())
         age = time.time() - claim.stat().st_mtime

@@ -193,7 +193,7 @@ def _recipe_settings(kind: type[Method], recipe: published.Recipe | None) -> dic
 
 def settings_of(method: str, kind: type[Method], values: Mapping[str, Any]) -> Settings:
     """Validated settings; one line for the first fault."""
-    return validated(kind.Settings, _with_loss_names(kind, values), f"{method}: setting", f"avgzsl show {method}")
+    return validated(kind.Settings, _with_loss_names(kind, values), method, f"avgzsl show {method}")
 
 
 def _with_loss_names(kind: type[Method], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def _changed(kind: type[Method], complete: Settings) -> dict[str, Any]:
 
 def _encoder_settings(encoder: str, values: Mapping[str, Any]) -> dict[str, Any]:
     kind = plugins.load("encoders", encoder)
-    checked = validated(kind.Settings, values, f"{encoder}: encoder setting", f"avgzsl show {encoder}")
+    checked = validated(kind.Settings, values, f"encoder {encoder}", f"avgzsl show {encoder}")
     default = kind.Settings().model_dump()
     return {key: value for key, value in checked.model_dump().items() if value != default[key]}
 

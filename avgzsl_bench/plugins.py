@@ -31,12 +31,12 @@ FOLDERS = {
     "renderers": "board.renderers",
 }
 CONTRACTS = {
-    "methods": "Method",
-    "encoders": "TextEncoder",
-    "losses": "Loss",
-    "datasets": "Dataset",
-    "launchers": "Launcher",
-    "renderers": "Renderer",
+    "methods": "contracts:Method",
+    "encoders": "contracts:TextEncoder",
+    "losses": "contracts:Loss",
+    "datasets": "clips:Dataset",
+    "launchers": "contracts:Launcher",
+    "renderers": "contracts:Renderer",
 }
 BUILT_IN = "built-in"
 
@@ -196,7 +196,8 @@ def load(kind: str, name: str) -> Any:
             if member.distribution == BUILT_IN:
                 raise
             raise AvgzslError(f"{singular(kind)} {name!r} of {member.distribution} cannot be loaded: {_line(error)}") from error
-    contract = getattr(importlib.import_module("avgzsl_bench.contracts"), CONTRACTS[kind])
+    home, _, name_of_contract = CONTRACTS[kind].partition(":")
+    contract = getattr(importlib.import_module(f"avgzsl_bench.{home}"), name_of_contract)
     if not (isinstance(target, type) and issubclass(target, contract)):
         raise AvgzslError(f"{singular(kind)} {name!r} of {member.distribution} is {target!r}, not a {contract.__name__}")
     return target
@@ -209,9 +210,13 @@ def shadowed(member: Member) -> bool:
 
 def unknown(what: str, name: str, known: Sequence[str], command: str) -> str:
     """The one line for an unknown name: near matches, and the command that lists them all."""
-    near = difflib.get_close_matches(name, known, 3, 0.5)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return f"unknown {what} {name!r}; {hint}`{command}` lists them"
+    return f"unknown {what} {name!r}; {near(name, known)}`{command}` lists them"
+
+
+def near(name: str, known: Sequence[str]) -> str:
+    """`did you mean a or b? ` for a name that is close to known ones, else nothing."""
+    matches = difflib.get_close_matches(name, known, 3, 0.5)
+    return f"did you mean {' or '.join(matches)}? " if matches else ""
 
 
 class Events:

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save as to_safetensors
 
 from avgzsl_bench import config, datasets, plugins, provenance, records, text
-from avgzsl_bench.claims import claimed
+from avgzsl_bench.claims import claimed, release_dead
 from avgzsl_bench.config import RunConfig
 from avgzsl_bench.contracts import Evaluation, JobState, Method, Run, Splits
 from avgzsl_bench.errors import AvgzslError
@@ -258,6 +258,8 @@ def _write(planned: Plan, evaluation: Evaluation, record: dict[str, Any]) -> Non
 
 
 def _tidy(folder: Path) -> None:
+    """Remove what only an unfinished run needs, also after a kill between the record and this."""
+    release_dead(folder)
     for name in ("checkpoint.pt", "failure.json"):
         with suppress(FileNotFoundError):
             (folder / name).unlink()

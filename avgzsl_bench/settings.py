@@ -11,7 +11,7 @@ from avgzsl_bench.errors import AvgzslError
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def validated(model: type[Model], values: Mapping[str, Any], what: str, command: str) -> Model:
+def validated(model: type[Model], values: Mapping[str, Any], owner: str, command: str) -> Model:
     """A pydantic model, its first fault as one AvgzslError line with near matches for an unknown key."""
     try:
         return model(**values)
@@ -19,6 +19,8 @@ def validated(model: type[Model], values: Mapping[str, Any], what: str, command:
         fault = error.errors()[0]
         key = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            raise AvgzslError(plugins.unknown(what, key, list(model.model_fields), command)) from None
+            near = plugins.near(key, list(model.model_fields))
+            raise AvgzslError(f"{owner} has no setting {key!r}; {near}`{command}` lists them") from None
         said = fault["msg"].removeprefix("Value error, ")
-        raise AvgzslError(f"{what} {key}={fault['input']!r}: {said[:1].lower()}{said[1:]}; `{command}` shows its range") from None
+        given = f"{owner}: setting {key}={fault['input']!r}"
+        raise AvgzslError(f"{given}: {said[:1].lower()}{said[1:]}; `{command}` shows its range") from None

@@ -7,7 +7,7 @@ from avgzsl_bench import files, plugins
 from avgzsl_bench.errors import AvgzslError
 
 if TYPE_CHECKING:
-    from avgzsl_bench.contracts import Dataset
+    from avgzsl_bench.clips import Dataset
 
 OWN = "own"
 """The feature set of a table of the user's own."""

@@ -1,0 +1,31 @@
+"""A table of the user's own, known from its manifest in the store."""
+
+from pathlib import Path
+
+from avgzsl_bench import features as store
+from avgzsl_bench import files
+from avgzsl_bench.clips import ClassInfo, Dataset, FeatureSet, Splits
+from avgzsl_bench.datasets import OWN
+
+
+class Table(Dataset):
+    """The data set that `avgzsl data import NAME --table` made. Its classes are in the order of their names."""
+
+    revision = "own"
+    licence = "the user's own"
+    citation = "A data set of the user's own"
+    splits = ("main",)
+    presets = {OWN: (OWN, "main")}  # noqa: RUF012
+
+    def __init__(self, name: str) -> None:
+        self._manifest = store.read_manifest(store.store_folder(files.data_root(), name, OWN, "main"))
+        self.name = name  # type: ignore[misc]
+        self.features = {OWN: FeatureSet(self._manifest.audio, self._manifest.video)}  # type: ignore[misc]
+
+    def classes(self, split: str) -> tuple[ClassInfo, ...]:
+        return tuple(self._manifest.classes)
+
+    def open(self, store_root: Path, features: str, split: str) -> Splits:
+        folder = store.store_folder(store_root, self.name, features, split)
+        missing = f"{self.name} is not in {store_root}; `avgzsl data import {self.name} --table` brings it there"
+        return store.open_splits(folder, self.classes(split), self.features[features], missing)

@@ -1,0 +1,34 @@
+"""ActivityNet-GZSL: segments of ActivityNet."""
+
+from pathlib import Path
+
+from avgzsl_bench.clips import ClassInfo, Dataset, Splits
+from avgzsl_bench.datasets import _authors
+from avgzsl_bench.importers.layout import Layout
+
+
+class ActivityNet(Dataset):
+    """All 200 classes of ActivityNet 1.3 are used: 99 to train, 51 validation-unseen, 50 (main) or 48 (cls) test-unseen."""
+
+    name = "activitynet"
+    revision = "1"
+    licence = "none stated for the clips; the videos are their owners'"
+    citation = _authors.CITATION.format(
+        "Caba Heilbron et al., ActivityNet: A Large-Scale Video Benchmark for Human Activity Understanding, CVPR 2015"
+    )
+    features = _authors.FEATURES
+    splits = _authors.SPLITS
+    presets = _authors.PRESETS
+
+    def classes(self, split: str) -> tuple[ClassInfo, ...]:
+        return _authors.classes(self.name, split)
+
+    def open(self, store: Path, features: str, split: str) -> Splits:
+        return _authors.open_imported(self, store, features, split)
+
+    def layout(self, preset: str, split: str | None) -> Layout:
+        """Where the authors' files of a preset are and what they must hold, for `avgzsl data import`."""
+        return _authors.layout(self, "ActivityNet", True, preset, split)
+
+
+MEMBER = ActivityNet

@@ -1,0 +1,34 @@
+"""UCF-GZSL: clips of UCF101 that have sound."""
+
+from pathlib import Path
+
+from avgzsl_bench.clips import ClassInfo, Dataset, Splits
+from avgzsl_bench.datasets import _authors
+from avgzsl_bench.importers.layout import Layout
+
+
+class Ucf(Dataset):
+    """51 of the 101 action classes of UCF101 are used: 30 to train, 12 validation-unseen, 9 (main) or 6 (cls) test-unseen."""
+
+    name = "ucf"
+    revision = "1"
+    licence = "none stated by its authors; research use"
+    citation = _authors.CITATION.format(
+        "Soomro, Zamir, Shah, UCF101: A Dataset of 101 Human Action Classes From Videos in the Wild, 2012"
+    )
+    features = _authors.FEATURES
+    splits = _authors.SPLITS
+    presets = _authors.PRESETS
+
+    def classes(self, split: str) -> tuple[ClassInfo, ...]:
+        return _authors.classes(self.name, split)
+
+    def open(self, store: Path, features: str, split: str) -> Splits:
+        return _authors.open_imported(self, store, features, split)
+
+    def layout(self, preset: str, split: str | None) -> Layout:
+        """Where the authors' files of a preset are and what they must hold, for `avgzsl data import`."""
+        return _authors.layout(self, "UCF", True, preset, split)
+
+
+MEMBER = Ucf

@@ -1,0 +1,34 @@
+"""VGGSound-GZSL: clips of VGGSound, whose classes are sounds."""
+
+from pathlib import Path
+
+from avgzsl_bench.clips import ClassInfo, Dataset, Splits
+from avgzsl_bench.datasets import _authors
+from avgzsl_bench.importers.layout import Layout
+
+
+class VggSound(Dataset):
+    """276 of the 309 classes of VGGSound are used: 138 to train, 69 validation-unseen, 69 (main) or 64 (cls) test-unseen."""
+
+    name = "vggsound"
+    revision = "1"
+    licence = "annotations CC BY 4.0; the videos are their owners'"
+    citation = _authors.CITATION.format(
+        "Chen, Xie, Vedaldi, Zisserman, VGGSound: A Large-scale Audio-Visual Dataset, ICASSP 2020"
+    )
+    features = _authors.FEATURES
+    splits = _authors.SPLITS
+    presets = _authors.PRESETS
+
+    def classes(self, split: str) -> tuple[ClassInfo, ...]:
+        return _authors.classes(self.name, split)
+
+    def open(self, store: Path, features: str, split: str) -> Splits:
+        return _authors.open_imported(self, store, features, split)
+
+    def layout(self, preset: str, split: str | None) -> Layout:
+        """Where the authors' files of a preset are and what they must hold, for `avgzsl data import`."""
+        return _authors.layout(self, "VGGSound", False, preset, split)
+
+
+MEMBER = VggSound
