@@ -1,0 +1,95 @@
+"""Progress of runs: bars on a terminal, one line an epoch elsewhere; both are listeners to the event hooks."""
+
+from types import TracebackType
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from avgzsl_bench.hookspecs import hookimpl
+
+
+def _title(run: dict[str, Any]) -> str:
+    identity = run["identity"]
+    form = " (reference)" if identity["form"] == "reference" else ""
+    return f"{identity['method']}{form} on {identity['dataset']}, seed {identity['seed']}"
+
+
+def _epoch(logs: dict[str, Any]) -> str:
+    loss = f"loss {sum(logs['losses'].values()):.4g}" if logs["losses"] else "nothing to train"
+    value = logs["harmonic_mean"]
+    return loss if value is None else f"{loss}, validation HM {100 * value:.2f} %"
+
+
+class Lines:
+    """One line an epoch on stderr, for logs and pipes."""
+
+    def __init__(self, runs: int) -> None:
+        self.runs = runs
+        self.started = 0
+
+    def __enter__(self) -> "Lines":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        pass
+
+    @hookimpl
+    def run_started(self, run: dict[str, Any]) -> None:
+        """Name the run."""
+        self.started += 1
+        typer.echo(f"[{self.started}/{self.runs}] {_title(run)}: {run['run_id']}", err=True)
+
+    @hookimpl
+    def epoch_finished(self, run: dict[str, Any], epoch: int, logs: dict[str, Any]) -> None:
+        """One line."""
+        typer.echo(f"  stage {logs['stage']}, epoch {epoch}/{logs['epochs']}: {_epoch(logs)}", err=True)
+
+
+class Bars:
+    """Two bars on the terminal: runs, and the epochs of the stage under way."""
+
+    def __init__(self, runs: int) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[said]}"),
+        )
+        self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self.all = self.progress.add_task("runs", total=runs, said="")
+        self.stage: TaskID | None = None
+        self.place: tuple[str, int] | None = None
+
+    def __enter__(self) -> "Bars":
+        self.progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.progress.stop()
+
+    @hookimpl
+    def epoch_finished(self, run: dict[str, Any], epoch: int, logs: dict[str, Any]) -> None:
+        """Advance the stage's bar; a new stage gets a new one, since the time left is its own."""
+        place = (run["run_id"], logs["stage"])
+        if place != self.place:
+            if self.stage is not None:
+                self.progress.remove_task(self.stage)
+            self.stage = self.progress.add_task(
+                f"{_title(run)}, stage {logs['stage']}", total=logs["epochs"], said="", completed=epoch - 1
+            )
+            self.place = place
+        assert self.stage is not None
+        self.progress.update(self.stage, completed=epoch, said=_epoch(logs), refresh=True)
+
+    @hookimpl
+    def run_finished(self) -> None:
+        """Advance the bar of runs."""
+        self.progress.advance(self.all)
+
+    @hookimpl
+    def run_failed(self) -> None:
+        """A failed run is over too."""
+        self.progress.advance(self.all)

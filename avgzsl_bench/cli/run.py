@@ -1,0 +1,111 @@
+"""`avgzsl run`: train, select, score, record."""
+
+import sys
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from avgzsl_bench.config import RunConfig
+    from avgzsl_bench.runner import Plan
+
+EPILOG = "Example: avgzsl run --method eszsl --dataset demo"
+
+
+def command(
+    method: list[str] = typer.Option(
+        ..., "--method", "-m", help="Method to run; give it again for more (`avgzsl list methods`)."
+    ),
+    dataset: str = typer.Option(..., "--dataset", "-d", help="Data set (`avgzsl data list`)."),
+    encoder: str = typer.Option(None, "--encoder", "-e", help="Text encoder; the data set's own choice if left out."),
+    features: str = typer.Option(None, help="Feature set, or a short form such as main or cls."),
+    split: str = typer.Option(None, help="Split; the one that goes with the features if left out."),
+    text: str = typer.Option("names", help="Class texts."),
+    rules: str = typer.Option("corrected", help="Rules of the protocol: corrected or reference."),
+    selection: str = typer.Option(
+        "validation", help="What selects epoch and bias; test repeats a reference's fault and is never ranked."
+    ),
+    seeds: int = typer.Option(1, min=1, help="Number of seeds, counted from 0."),
+    set_: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Set one setting (`avgzsl show METHOD`); repeatable."),
+    search: list[str] = typer.Option([], metavar="KEY=A,B,C", help="Choose a setting by stage-1 validation; repeatable."),
+    device: str = typer.Option("auto", help="auto, cpu, cuda or cuda:N."),
+    out: Path = typer.Option(Path("runs"), help="Folder of the records."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Show what would run, and stop."),
+    as_json: bool = typer.Option(False, "--json", help="Print records as one JSON list."),
+) -> None:
+    """Train and score methods under one protocol, and leave a record of every run; a second call does only what is missing."""
+    from avgzsl_bench import config
+
+    settings = config.parse(set_)
+    grid = {key: values.split(",") for key, values in config.parse(search, "--search").items()}
+    jobs = [
+        config.resolve(name, dataset, encoder, features, split, text, rules, selection, seeds, settings, grid)
+        for name in dict.fromkeys(method)
+    ]
+    _run(jobs, device, out, dry_run, as_json)
+
+
+def _run(jobs: "list[tuple[RunConfig, ...]]", device: str, out: Path, dry_run: bool, as_json: bool) -> None:
+    from avgzsl_bench import plugins, runner
+    from avgzsl_bench.files import make_folder
+
+    runner.choose_device(device)
+    plans = [planned for job in jobs for planned in runner.plan(job, out)]
+    _announce(plans, dry_run, as_json)
+    if dry_run:
+        return
+    make_folder(out)
+    with _progress(plans) as bars, plugins.listening(bars):
+        launcher = plugins.load("launchers", "local")()
+        states = list(launcher.launch(jobs, runner.Options(out, device)))
+    _finish(plans, [state.error for state in states if state.error], as_json)
+
+
+def _announce(plans: "list[Plan]", dry_run: bool, as_json: bool) -> None:
+    import json
+
+    done = sum(planned.done for planned in plans)
+    noun = "run" if len(plans) == 1 else "runs"
+    typer.echo(f"{len(plans)} {noun}: {done} done, {len(plans) - done} to do", err=True)
+    if not dry_run:
+        return
+    if as_json:
+        rows = [{**planned.identity, "run_id": planned.run_id, "done": planned.done} for planned in plans]
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    for planned in plans:
+        typer.echo(_planned(planned))
+
+
+def _planned(planned: "Plan") -> str:
+    setting = planned.config
+    changed = ", ".join(f"{key}={value}" for key, value in setting.changed.items()) or "all settings at their defaults"
+    where = f"{setting.method} on {setting.dataset}, seed {setting.seed}"
+    return f"{'done' if planned.done else 'to do'}  {planned.run_id}  {where}, recipe {setting.recipe}: {changed}"
+
+
+def _progress(plans: "list[Plan]") -> "AbstractContextManager[Any]":
+    from avgzsl_bench.cli._progress import Bars, Lines
+
+    total = sum(not planned.done for planned in plans)
+    return Bars(total) if sys.stderr.isatty() else Lines(total)
+
+
+def _finish(plans: "list[Plan]", errors: list[str], as_json: bool) -> None:
+    import json
+
+    from avgzsl_bench import board, records
+    from avgzsl_bench.errors import AvgzslError
+
+    found = [records.read(planned.record) for planned in plans if planned.done]
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+    elif found:
+        typer.echo(board.rows(found))
+        for planned in plans:
+            if planned.done:
+                typer.echo(f"record: {planned.record}")
+    if errors:
+        raise AvgzslError("; ".join(dict.fromkeys(errors)))

@@ -1,0 +1,131 @@
+"""Questions to a data set; those about clips are skipped where its features are not in the store."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import get_args
+
+import numpy as np
+
+from avgzsl_bench import files, plugins
+from avgzsl_bench.contracts import SUBSETS, ClassInfo, Dataset, Role, Splits
+from avgzsl_bench.errors import AvgzslError
+from avgzsl_bench.testing.kit import Skip
+
+ROLES_OF = {
+    "train": {"train"},
+    "validation_seen": {"train"},
+    "validation_unseen": {"validation_unseen"},
+    "test_seen": {"train", "validation_unseen"},
+    "test_unseen": {"test_unseen"},
+}
+
+
+def subjects(name: str) -> dict[str, Callable[[], Dataset]]:
+    """The data set by its name."""
+    return {name: partial(_subject, name)}
+
+
+def _subject(name: str) -> Dataset:
+    dataset: Dataset = plugins.load("datasets", name)()
+    return dataset
+
+
+def says_where_it_comes_from(dataset: Dataset) -> None:
+    """Revision, licence and citation are there."""
+    missing = [fact for fact in ("name", "revision", "licence", "citation") if not getattr(dataset, fact, "")]
+    assert not missing, f"{', '.join(missing)} missing or empty"
+
+
+def declares_features_and_splits(dataset: Dataset) -> None:
+    """Widths are positive, and presets lead to feature sets and splits that exist."""
+    assert dataset.features, "no feature set is declared"
+    for name, widths in dataset.features.items():
+        assert min(widths.audio, widths.video) > 0, f"feature set {name!r} has widths {widths.audio} and {widths.video}"
+        assert set(widths.spaces) <= {"audio", "video"}, f"feature set {name!r} names spaces of {set(widths.spaces)}"
+    assert dataset.splits, "no split is declared"
+    assert dataset.presets, "no preset is declared; the first is what `--features` means when left out"
+    for preset, (features, split) in dataset.presets.items():
+        assert features in dataset.features, f"preset {preset!r} leads to the unknown feature set {features!r}"
+        assert split in dataset.splits, f"preset {preset!r} leads to the unknown split {split!r}"
+
+
+def knows_its_classes(dataset: Dataset) -> None:
+    """Every split lists the same classes with unique names, a text each, and the roles that two stages need."""
+    for split in dataset.splits:
+        classes = dataset.classes(split)
+        names = [info.name for info in classes]
+        assert len(set(names)) == len(names), f"split {split!r} lists a class twice"
+        assert all(info.text_name.strip() for info in classes), f"split {split!r} has a class without a text name"
+        roles = {info.role for info in classes}
+        assert roles <= set(get_args(Role)), f"split {split!r} has roles {roles}; choose from {get_args(Role)}"
+        needed = {"train", "validation_unseen", "test_unseen"}
+        assert needed <= roles, f"split {split!r} has no class of role {needed - roles}"
+        assert names == [info.name for info in dataset.classes(dataset.splits[0])], f"split {split!r} numbers classes otherwise"
+
+
+def opens_or_names_the_command(dataset: Dataset) -> None:
+    """Features that are not in the store are one line that says what to type."""
+    with TemporaryDirectory() as empty:
+        refusals = [_refusal(dataset, Path(empty), *preset) for preset in dataset.presets.values()]
+    for refusal in filter(None, refusals):
+        assert "\n" not in refusal, f"the error of missing features has several lines: {refusal}"
+        assert "avgzsl " in refusal, f"the error of missing features names no command: {refusal}"
+
+
+def _refusal(dataset: Dataset, store: Path, features: str, split: str) -> str:
+    try:
+        dataset.open(store, features, split)
+    except AvgzslError as error:
+        return str(error)
+    return ""
+
+
+def has_disjoint_and_complete_subsets(dataset: Dataset) -> None:
+    """No clip stands in two subsets, and every class has clips in the subsets of its role."""
+    for features, split in _stored(dataset):
+        splits = dataset.open(files.data_root(), features, split)
+        ids: list[str] = []
+        for subset in SUBSETS:
+            ids += _check_subset(splits, subset)
+        assert len(set(ids)) == len(ids), f"{features} {split}: {len(ids) - len(set(ids))} clips stand twice"
+
+
+def _check_subset(splits: Splits, subset: str) -> tuple[str, ...]:
+    clips = splits.read(subset)
+    time = 1 if splits.features.temporal else 0
+    for part, width in (("audio", splits.features.audio), ("video", splits.features.video)):
+        shape = getattr(clips, part).shape
+        assert (len(shape), shape[0], shape[-1]) == (2 + time, len(clips.ids), width), f"{subset}: {part} has shape {shape}"
+    present = {splits.classes[i] for i in np.unique(clips.label)}
+    wanted = _classes_of(splits, subset)
+    assert present <= wanted, f"{subset} holds clips of {_names(present - wanted)}, which have another role"
+    lacking = set() if splits.partial or subset == "validation_seen" else wanted - present
+    assert not lacking, f"{subset} has no clips of {_names(lacking)}"
+    return clips.ids
+
+
+def _classes_of(splits: Splits, subset: str) -> set[ClassInfo]:
+    return {info for info in splits.classes if info.role in ROLES_OF[subset]}
+
+
+def _names(classes: set[ClassInfo]) -> str:
+    return ", ".join(sorted(info.name for info in classes)[:5])
+
+
+def _stored(dataset: Dataset) -> list[tuple[str, str]]:
+    refusals = {preset: _refusal(dataset, files.data_root(), *preset) for preset in dataset.presets.values()}
+    found = [preset for preset, refusal in refusals.items() if not refusal]
+    if not found:
+        raise Skip(next(iter(refusals.values())))
+    return found
+
+
+QUESTIONS: tuple[Callable[[Dataset], None], ...] = (
+    says_where_it_comes_from,
+    declares_features_and_splits,
+    knows_its_classes,
+    opens_or_names_the_command,
+    has_disjoint_and_complete_subsets,
+)

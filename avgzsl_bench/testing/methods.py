@@ -1,0 +1,238 @@
+"""Questions to a method, asked on the synthetic data set `demo` through the real training loop."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad, stack_module_state, vmap
+
+from avgzsl_bench import training
+from avgzsl_bench.contracts import Batch, Method
+from avgzsl_bench.layers import reseed
+from avgzsl_bench.testing import controls
+from avgzsl_bench.testing.kit import Skip
+from avgzsl_bench.testing.settings import refuse_unknown
+from avgzsl_bench.testing.subject import CLIPS, Subject, subjects
+
+__all__ = ["QUESTIONS", "subjects"]
+
+NEEDS = {"audio", "video", "negatives", "temporal"}
+
+
+def is_built_from_defaults(subject: Subject) -> None:
+    """Defaults are complete; `needs`, `version` and every setting are declared."""
+    subject.kind.Settings.model_validate({})
+    subject.build()
+    assert subject.kind.needs <= NEEDS, f"needs {set(subject.kind.needs - NEEDS)}, which no batch holds; choose from {NEEDS}"
+    assert subject.kind.version >= 1, f"version is {subject.kind.version!r}; it counts from 1"
+    silent = [name for name, field in subject.kind.Settings.model_fields.items() if not field.description]
+    assert not silent, f"settings {silent} have no description"
+
+
+def refuses_an_unknown_setting(subject: Subject) -> None:
+    """`extra="forbid"` survived in Settings."""
+    refuse_unknown(subject.kind.Settings)
+
+
+def names_its_turns(subject: Subject) -> None:
+    """`parts` speaks of the turns there are, and of the method's own parameters, and every turn of losses has a part."""
+    method = _that_trains(subject)
+    parts = method.parts()
+    strange = set(parts) - set(method.turns)
+    assert not strange, f"parts() names {strange}, which turns {method.turns} do not hold"
+    own = {id(parameter) for parameter in method.parameters()}
+    assert all(id(parameter) in own for part in parts.values() for parameter in part), "parts() holds parameters of others"
+    assert all(parts.values()), f"parts() gives no parameters to {[turn for turn, part in parts.items() if not part]}"
+    for turn in method.turns:
+        terms = method.train()(subject.batch, subject.classes, turn)
+        assert not terms or turn in parts, f"turn {turn!r} has losses but parts() gives it no parameters to move"
+
+
+def has_finite_scalar_losses(subject: Subject) -> None:
+    """Every term of every turn is one finite number, and together they reach a parameter."""
+    method = _that_trains(subject)
+    for turn in method.turns:
+        for name, term in method.train()(subject.batch, subject.classes, turn).items():
+            assert term.shape == (), f"loss {name!r} of turn {turn!r} has shape {tuple(term.shape)}; a term is a scalar"
+            assert term.isfinite(), f"loss {name!r} of turn {turn!r} is {term.item()}"
+
+
+def lowers_its_losses_in_training(subject: Subject) -> None:
+    """The sum of the losses is lower in the last epoch on demo than in the first."""
+    method = _that_trains(subject)
+    stepping = [turn for turn in method.turns if turn in method.parts()]
+    if len(set(stepping)) > 1:
+        raise Skip(f"adversarial: turns {sorted(set(stepping))} pull the losses in two directions")
+    history = [sum(epoch.values()) for epoch in subject.trained()[1]]
+    assert history[-1] < history[0], f"losses went from {history[0]:.4g} to {history[-1]:.4g} in {len(history)} epochs on demo"
+
+
+def stacked_copies_equal_each_alone(subject: Subject) -> None:
+    """`vmap(grad(losses))` over two stacked copies gives the gradients and buffers of each alone, dropout included."""
+    for turn in _that_trains(subject).turns:
+        gradients, buffers = _stacked(subject, _two(subject), turn)
+        for copy, method in enumerate(_two(subject)):
+            alone = _gradients(method, subject, turn)
+            steepest = max(gradient.abs().max().item() for gradient in alone.values())  # the rest may be rounding around zero
+            for name, gradient in alone.items():
+                _assert_near(gradients[name][copy], gradient, steepest, f"the gradient of {name} (turn {turn!r})")
+            for name, buffer in method.named_buffers():
+                _assert_near(buffers[name][copy], buffer, 1.0, f"the buffer {name} after turn {turn!r}")
+
+
+def _two(subject: Subject) -> list[Method]:
+    methods = [subject.build(seed).train() for seed in (0, 1)]
+    for seed, method in enumerate(methods):
+        reseed(method, seed)
+    return methods
+
+
+def _stacked(subject: Subject, methods: list[Method], turn: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def total(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
+        terms = functional_call(methods[0], (parameters, buffers), (subject.batch, subject.classes, turn))
+        return sum(terms.values(), torch.zeros(()))
+
+    parameters, buffers = stack_module_state(methods)
+    if not parameters:
+        raise Skip("has no parameters")
+    try:
+        return vmap(grad(total))(parameters, buffers), buffers
+    except RuntimeError as error:
+        said = str(error).partition(". ")[0]
+        raise AssertionError(
+            "vmap(grad(losses)) does not run: draw only through layers.Dropout and layers.Noise, and use no .item(), boolean "
+            f"masks or branches on values ({said})"
+        ) from error
+
+
+def _gradients(method: Method, subject: Subject, turn: str) -> dict[str, Tensor]:
+    terms = method(subject.batch, subject.classes, turn)
+    if terms:
+        torch.autograd.backward(list(terms.values()))
+    return {
+        name: torch.zeros_like(part) if part.grad is None else part.grad
+        for name, part in method.named_parameters()
+        if part.requires_grad
+    }
+
+
+def _assert_near(together: Tensor, alone: Tensor, scale: float, what: str) -> None:
+    far = (together.double() - alone.double()).abs()
+    allowed = 1e-3 * alone.double().abs() + 1e-5 * scale
+    assert (far <= allowed).all(), f"{what} is off by {far.max().item():.2g} when two copies are stacked"
+
+
+def gives_finite_scores_without_gradient(subject: Subject) -> None:
+    """Scores are (clips, classes), finite and detached; `prepare` gives one row a class."""
+    method, _ = subject.trained()
+    classes = subject.candidates()
+    rows = subject.prepare(method, classes)
+    count = len(classes.vectors)
+    assert len(rows) == count, f"prepare() gave {len(rows)} rows for {count} classes"
+    scores = subject.scores(method, rows)
+    assert scores.shape == (CLIPS, count), f"scores are {tuple(scores.shape)} for {CLIPS} clips and {count} classes"
+    assert scores.isfinite().all(), "scores are not all finite"
+    keeping = [name for name, part in (("scores", scores), ("rows", rows)) if part.requires_grad]
+    assert not keeping, f"{' and '.join(keeping)} keep a graph although gradients are off; detach them"
+
+
+def permutes_columns_with_the_rows(subject: Subject) -> None:
+    """Scores do not depend on where a class stands."""
+    method, _ = subject.trained()
+    rows = subject.prepare(method, subject.candidates())
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(rows)))
+    _assert_same_scores(subject.scores(method, rows[order]), subject.scores(method, rows)[:, order], "permuting the rows")
+
+
+def scores_each_column_alone(subject: Subject) -> None:
+    """A class's score does not depend on which other classes are candidates."""
+    method, _ = subject.trained()
+    rows = subject.prepare(method, subject.candidates())
+    few = torch.arange(1, len(rows), 3)
+    _assert_same_scores(subject.scores(method, rows[few]), subject.scores(method, rows)[:, few], "dropping other classes")
+
+
+def scores_one_clip(subject: Subject) -> None:
+    """A batch of one clip gets the scores that the clip has among others."""
+    method, _ = subject.trained()
+    rows = subject.prepare(method, subject.candidates())
+    one = Batch(audio=subject.clips.audio[:1], video=subject.clips.video[:1])
+    _assert_same_scores(subject.scores(method, rows, one), subject.scores(method, rows)[:1], "dropping other clips")
+
+
+def _assert_same_scores(scores: Tensor, expected: Tensor, what: str) -> None:
+    assert scores.shape == expected.shape, f"{what}: scores are {tuple(scores.shape)} where {tuple(expected.shape)} are expected"
+    spread = (expected.max() - expected.min()).item() + expected.abs().max().item()
+    far = (scores - expected).abs().max().item()
+    assert far <= 1e-4 * spread, f"{what} changes scores by {far:.2g} (their spread is {spread:.2g})"
+
+
+def follows_its_seed(subject: Subject) -> None:
+    """The same seed gives the same scores; another gives others, or the same for a method that says `seeded = False`."""
+    first, again, other = (subject.train(seed, epochs=1)[0] for seed in (0, 0, 1))
+    scores = [
+        training.score(method, subject.clips, subject.training, subject.candidates(), seed)
+        for method, seed in ((first, 0), (again, 0), (other, 1))
+    ]
+    assert torch.equal(scores[0], scores[1]), (
+        "the same seed gives other scores; draw only through layers.Dropout and layers.Noise"
+    )
+    same = torch.equal(scores[0], scores[2])
+    assert same != subject.kind.seeded, (
+        "another seed gives the same scores; say seeded = False"
+        if same
+        else "seeded is False, but another seed gives other scores"
+    )
+
+
+def keeps_its_scores_in_the_state(subject: Subject) -> None:
+    """state_dict into a new method gives the same scores."""
+    method, _ = subject.trained()
+    copy = subject.build(seed=1)
+    copy.load_state_dict({name: value.clone() for name, value in method.state_dict().items()})
+    scores = [subject.scores(each, subject.prepare(each, subject.candidates())) for each in (method, copy)]
+    assert torch.equal(*scores), (
+        "a new method with the same state scores differently: something that decides is not in state_dict"
+    )
+
+
+def leaves_its_inputs_alone(subject: Subject) -> None:
+    """Neither losses nor scores write into clips, class text or rows."""
+    method = subject.build()
+    rows = subject.prepare(method, subject.candidates())
+    inputs = {"batch": subject.batch, "classes": subject.classes, "rows": (rows,), "training": subject.training.batch}
+    before = {name: [part.clone() for part in parts if isinstance(part, Tensor)] for name, parts in inputs.items()}
+    for turn in method.turns:
+        method.train()(subject.batch, inputs["classes"], turn)
+    subject.prepare(method, subject.candidates())
+    subject.scores(method, rows)
+    for name, parts in inputs.items():
+        after = [part for part in parts if isinstance(part, Tensor)]
+        assert all(map(torch.equal, before[name], after)), f"{name} is written to; copy before changing"
+
+
+def _that_trains(subject: Subject) -> Method:
+    method = subject.build()
+    if not method.turns:
+        raise Skip("trains nothing: turns is ()")
+    return method
+
+
+QUESTIONS: tuple[Callable[[Subject], None], ...] = (
+    is_built_from_defaults,
+    refuses_an_unknown_setting,
+    names_its_turns,
+    has_finite_scalar_losses,
+    lowers_its_losses_in_training,
+    stacked_copies_equal_each_alone,
+    gives_finite_scores_without_gradient,
+    permutes_columns_with_the_rows,
+    scores_each_column_alone,
+    scores_one_clip,
+    follows_its_seed,
+    keeps_its_scores_in_the_state,
+    leaves_its_inputs_alone,
+    controls.falls_to_chance_when_texts_are_permuted,
+    controls.beats_chance_when_texts_are_right,
+)
