@@ -11,7 +11,7 @@ from avgzsl_bench.metrics import Decisions, Ids, at_bias, count_clips, gap, harm
 PUBLISHED_GRID = np.linspace(0.0, 3.0, 16)
 """The biases that the reference code of the AVCA family tries."""
 
-_SAME = 1e-12  # harmonic means closer than this are equal: running sums of class weights round by far less
+_DIGITS = 12  # harmonic means that agree to so many decimals are equal: running sums of class weights round by far less
 
 
 class Sweep(NamedTuple):
@@ -51,18 +51,19 @@ def best_bias(curve: Sweep) -> tuple[float, float]:
     """The bias of the best HM and that HM: the midpoint of the best open interval, on ties of the interval nearest 0.
 
     An unbounded interval (best only where every HM is 0) stands for 0 or for one unit beyond its end, whichever is further out.
+    The HM is rounded to 12 decimals, so that two epochs with equal ones compare equal.
     """
     if not len(curve.points):
-        return 0.0, float(curve.harmonic_mean[0])
+        return 0.0, 0.0
     lower, upper = np.append(-np.inf, curve.points), np.append(curve.points, np.inf)
     inner = (curve.points[:-1] + curve.points[1:]) / 2
     bias = np.concatenate([[min(0.0, lower[1] - 1)], inner, [max(0.0, upper[-2] + 1)]])
     # two change points can be neighbouring float64 numbers: no bias lies between them
-    usable = np.where((lower < bias) & (bias < upper), curve.harmonic_mean, -1.0)
-    best = np.flatnonzero(usable >= usable.max() - _SAME)
+    value = np.where((lower < bias) & (bias < upper), np.round(curve.harmonic_mean, _DIGITS), -1.0)
+    best = np.flatnonzero(value == value.max())
     distance = np.maximum(0.0, np.maximum(lower[best], -upper[best]))  # from 0 to the interval
     winner = best[np.lexsort((np.abs(bias[best]), distance))[0]]
-    return float(bias[winner]), float(curve.harmonic_mean[winner])
+    return float(bias[winner]), float(value[winner])
 
 
 def grid_bias(

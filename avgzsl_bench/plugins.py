@@ -131,6 +131,8 @@ def _chosen(points: Sequence[EntryPoint] | Any) -> Iterator[EntryPoint]:
 
 def _load(found: Registry, point: EntryPoint, origin: str) -> str:
     """Import and register one stranger; whatever goes wrong is its own problem and stops nothing else."""
+    if found.manager.has_plugin(point.name):
+        return f"another plugin is named {point.name!r} already; remove one of the two"
     try:
         found.manager.register(point.load(), point.name)
         return _collect(found, point.name, origin)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -67,16 +67,23 @@ class Material:
     @cached_property
     def described(self) -> text.TextIdentity:
         """What identifies the class text, without encoding it."""
-        return text.describe(*self._text_key())
+        return text.describe(**self._text_key())
 
     def vectors(self, device: str) -> Any:
         """Class text as the method takes it, (classes, texts, dim)."""
-        table = text.class_text(*self._text_key(), device)
+        table = text.class_text(**self._text_key(), device=device)
         return text.combine(table.vectors, self.setting.settings["combine"], self.setting.settings["text_normalise"])
 
-    def _text_key(self) -> tuple[Any, ...]:
+    def _text_key(self) -> dict[str, Any]:
         chosen = self.setting
-        return chosen.dataset, self.splits.classes, chosen.text, chosen.encoder, chosen.encoder_settings, chosen.rules
+        return {
+            "dataset": chosen.dataset,
+            "classes": self.splits.classes,
+            "source": chosen.text,
+            "encoder": chosen.encoder,
+            "encoder_settings": chosen.encoder_settings,
+            "rules": chosen.rules,
+        }
 
     @property
     def shared(self) -> frozenset[str]:
@@ -198,7 +205,7 @@ def _run(planned: Plan, material: Material, device: torch.device) -> Path:
 def _contract(planned: Plan, device: torch.device, report: Any) -> Run:
     setting = planned.config
     kind: type[Method] = plugins.load("methods", setting.method)
-    build = lambda values: config.settings_of(setting.method, kind, values)  # noqa: E731
+    build = partial(config.settings_of, setting.method, kind)
     return Run(
         method=kind,
         settings=build(setting.settings),

@@ -24,7 +24,7 @@ class Pool(NamedTuple):
     label: Tensor  # (clips,) row of the class among the training classes
     order: Tensor  # (clips,) clips sorted by class
     start: Tensor  # (classes,) where a class begins in `order`
-    count: Tensor  # (classes,) its number of clips
+    size: Tensor  # (classes,) its number of clips
 
 
 def pool(clips: Clips, class_ids: Sequence[int], device: torch.device) -> Pool:
@@ -49,7 +49,7 @@ def rows_of(label: NDArray[np.int64], class_ids: Sequence[int]) -> NDArray[np.in
 
 def draw(data: Pool, clips: int, key: Tensor) -> tuple[Tensor, Tensor]:
     """Indices of clips and of a clip of another class each, (clips,): class uniform, then clip uniform in its class."""
-    classes = len(data.count)
+    classes = len(data.size)
     dice = uniform(key, (4, clips))
     row = (dice[0] * classes).long()
     other = (row + 1 + (dice[2] * (classes - 1)).long()) % classes
@@ -57,7 +57,7 @@ def draw(data: Pool, clips: int, key: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _within(data: Pool, row: Tensor, dice: Tensor) -> Tensor:
-    return data.order[data.start[row] + (dice * data.count[row]).long()]
+    return data.order[data.start[row] + (dice * data.size[row]).long()]
 
 
 def batch_of(data: Pool, index: Tensor, negative: Tensor | None = None) -> Batch:

@@ -17,7 +17,7 @@ def test_import_of_ucf_main_stays_under_ten_seconds_and_600_megabytes(tmp_path):
     _, status, usage = os.wait4(child.pid, 0)
     seconds, peak = time.perf_counter() - start, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     child.returncode = os.waitstatus_to_exitcode(status)
-    print(f"import: {seconds:.1f} s, {peak / 1e6:.0f} MB")  # noqa: T201
+    print(f"import: {seconds:.1f} s, {peak / 1e6:.0f} MB")
     assert child.returncode == 0
     assert seconds < 10
     assert peak < 600e6

@@ -1,0 +1,27 @@
+"""The README's commands are those of continuous integration, and what it shows is what the commands print."""
+
+import pytest
+import readme
+
+
+def test_shown_output_is_true():
+    text = readme.README.read_text(encoding="utf-8")
+    assert len(readme.SHOWN.findall(text)) >= 2
+    assert readme.shown(text) == text, "run `python tests/readme.py write`"
+
+
+def test_a_lie_is_noticed():
+    text = readme.README.read_text(encoding="utf-8").replace("eszsl", "eszzl")
+    assert readme.shown(text) != text
+
+
+@pytest.mark.parametrize("name", ["run", "test"])
+def test_both_commands_set_themselves_up(name):
+    command = readme.commands()[name]
+    assert "venv" in command
+    assert "pip install" in command
+
+
+def test_continuous_integration_runs_the_test_command():
+    script = (readme.ROOT / ".ci" / "run").read_text()
+    assert "readme.py command test" in script
