@@ -136,14 +136,15 @@ class TokenMixer(nn.Module):
 def load_renamed(module: nn.Module, state: Mapping[str, Tensor], prefixes: Mapping[str, str], dead: Collection[str] = ()) -> None:
     """Load another code's weights: of each name, its longest prefix in `prefixes` is replaced; names under `dead` are left out.
 
-    Raises AvgzslError that lists every unknown name, every missing one, and every array of another size.
+    Raises AvgzslError that lists every unknown name, every missing one, and every array of another shape (unit axes aside).
     """
-    renamed = {_rename(name, prefixes): value for name, value in state.items() if not name.startswith(tuple(dead))}
+    plain = {name.removeprefix("module."): value for name, value in state.items()}  # as torch's data parallelism names them
+    renamed = {_rename(name, prefixes): value for name, value in plain.items() if not name.startswith(tuple(dead))}
     own = module.state_dict()
     faults = {
         "unknown": renamed.keys() - own.keys(),
         "missing": own.keys() - renamed.keys(),
-        "of another size": {name for name in renamed.keys() & own.keys() if renamed[name].numel() != own[name].numel()},
+        "of another shape": {name for name in renamed.keys() & own.keys() if not _alike(renamed[name], own[name])},
     }
     if any(faults.values()):
         said = "; ".join(f"{what}: {', '.join(sorted(names))}" for what, names in faults.items() if names)
@@ -152,6 +153,9 @@ def load_renamed(module: nn.Module, state: Mapping[str, Tensor], prefixes: Mappi
 
 
 def _rename(name: str, prefixes: Mapping[str, str]) -> str:
-    name = name.removeprefix("module.")
     best = max((prefix for prefix in prefixes if name.startswith(prefix)), key=len, default="")
     return prefixes.get(best, "") + name.removeprefix(best)
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    return one.squeeze().shape == other.squeeze().shape

@@ -1,0 +1,191 @@
+"""The reference form of AVCA against arrays that the released code made."""
+
+from collections import defaultdict
+
+import pytest
+import torch
+from golden_file import Golden
+
+from avgzsl_bench import layers
+from avgzsl_bench.contracts import Batch, ClassText, Shapes
+from avgzsl_bench.errors import AvgzslError
+from avgzsl_bench.methods.avca import RELEASED_NAMES, Avca
+
+TERMS = {
+    "ta": "text_audio",
+    "tv": "text_video",
+    "at": "audio_text",
+    "vt": "video_text",
+    "cta": "decoded_audio",
+    "ctv": "decoded_video",
+    "rec_v": "reconstruct_text_video",
+    "rec_a": "reconstruct_text_audio",
+    "rec_w": "reconstruct_text_text",
+    "t_first_a": "audio_text_audio",
+    "t_first_v": "video_text_video",
+    "t_second_a": "text_audio_text",
+    "t_second_v": "text_video_text",
+    "reg_phi_v": "reconstruct_video",
+    "reg_phi_a": "reconstruct_audio",
+    "reg_theta_v": "video_to_text",
+    "reg_theta_a": "audio_to_text",
+}
+PASSES = {
+    "encode_audio": ["phi_a", "phi_a_neg"],
+    "encode_video": ["phi_v", "phi_v_neg"],
+    "attention": ["phi_attn", "phi_attn_neg"],
+    "project_text": ["theta_w", "theta_w_neg"],
+    "project_audio": ["theta_a", "theta_a_neg", None],
+    "project_video": ["theta_v", "theta_v_neg", None],
+    "reconstruct_audio": ["phi_a_rec"],
+    "reconstruct_video": ["phi_v_rec"],
+    "decode": ["rho_w", "rho_w_neg", "rho_a", "rho_a_neg", "rho_v", "rho_v_neg"],
+}
+NO_GRADIENT = (
+    1e-4  # a bias that a batch norm takes away has a gradient of rounding noise, which Adam turns into a step of ± its rate
+)
+
+
+def build(golden, form="reference"):
+    settings = Avca.Settings(form=form, encoder_hidden=48, projector_hidden=32)
+    method = Avca(settings, Shapes(audio=24, video=40, text=300))
+    state = golden.under("state/")
+    method.load_released(state)
+    own = method.state_dict()
+    for name, value in state.items():
+        torch.testing.assert_close(own[layers._rename(name, RELEASED_NAMES)], value, rtol=0, atol=0)
+    return method.train()
+
+
+def inputs(golden):
+    names = ("label", "audio", "video", "label_neg", "audio_neg", "video_neg")
+    batch, classes = Batch(*(golden[f"in/{name}"] for name in names)), ClassText(golden["in/classes"][:, None])
+    assert classes.vectors[batch.label, 0].equal(golden["in/text"])
+    assert classes.vectors[batch.label_negative, 0].equal(golden["in/text_neg"])
+    return batch, classes
+
+
+def total(method, batch, classes):
+    return torch.stack(list(method(batch, classes).values())).sum()
+
+
+def step(method, optimiser, batch, classes):
+    loss = total(method, batch, classes)
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss
+
+
+def adam(method):
+    return torch.optim.Adam(method.parts()["all"], lr=1e-3, weight_decay=method.settings.weight_decay)
+
+
+def capture(method):
+    """Every output of every part, in the order of the passes."""
+    outputs = defaultdict(list)
+    for name in PASSES:
+        getattr(method, name).register_forward_hook(lambda module, given, output, name=name: outputs[name].append(output))
+    return outputs
+
+
+def check_evaluation(golden, method, batch, classes):
+    method.eval()
+    own = method._clips(batch.audio, batch.video)
+    golden.equal("eval/theta_w_classes", method.prepare(None, classes))
+    golden.equal("eval/theta_a", own.theta_audio)
+    golden.equal("eval/theta_v", method.embed(batch, classes.vectors)[0])
+    golden.equal("eval/phi_a", own.phi_audio)
+    golden.equal("eval/phi_v", own.phi_video)
+    golden.equal("eval/attn_out", own.mixed)
+    golden.equal("eval/loss", total(method, batch, classes))
+    method.train()
+
+
+def check_training(golden, method, batch, classes):
+    outputs = capture(method)
+    terms = method(batch, classes)
+    assert len(terms) == len(TERMS)
+    for name, own in TERMS.items():
+        golden.equal(f"train/term_{name}", terms[own])
+    golden.equal("train/loss", sum(terms.values()))
+    for name, passes in PASSES.items():
+        assert len(outputs[name]) == len(passes)
+        for key, output in zip(passes, outputs[name], strict=True):
+            if key:
+                golden.equal(f"train/{key}", output)
+    sum(terms.values()).backward()
+    for name, parameter in released_parameters(method, golden):
+        golden.equal(f"gradnorm/{name}", parameter.grad.norm())
+        assert not golden[f"gradnone/{name}"]
+
+
+def released_parameters(method, golden):
+    own = dict(method.named_parameters())
+    names = [key.removeprefix("state/") for key in golden.arrays if key.startswith("state/")]
+    pairs = [(name, own[renamed]) for name in names if (renamed := layers._rename(name, RELEASED_NAMES)) in own]
+    assert len(pairs) == len(own)
+    return pairs
+
+
+def check_steps(golden, method, batch, classes):
+    optimiser = adam(method)
+    step(method, optimiser, batch, classes)
+    own = method.state_dict()
+    for name in golden.under("after_step/"):
+        noisy = f"gradnorm/{name}" in golden.arrays and golden[f"gradnorm/{name}"] < NO_GRADIENT
+        golden.equal(f"after_step/{name}", own[layers._rename(name, RELEASED_NAMES)], atol=2.1e-3 if noisy else 1e-5)
+    with torch.no_grad():
+        assert method(batch, classes, "statistics") == {}
+    own = method.state_dict()
+    for name in golden.under("after_step_get_embeddings/"):
+        # the noisy biases of the step, times the momentum of 0.1, stand in the means of what follows them
+        atol = 2.1e-4 if name.endswith("running_mean") else 1e-5
+        golden.equal(f"after_step_get_embeddings/{name}", own[layers._rename(name, RELEASED_NAMES)], atol=atol)
+    for number in range(2, 6):
+        golden.equal(f"loss_step{number}", step(method, optimiser, batch, classes), rtol=1e-3)
+        method(batch, classes, "statistics")
+    method.eval()
+    own = method._clips(batch.audio, batch.video)
+    golden.equal("after5/theta_a", own.theta_audio, atol=2e-2)
+    golden.equal("after5/theta_v", own.theta_video, atol=2e-2)
+    golden.equal("after5/theta_w_classes", method.prepare(None, classes), atol=2e-2)
+
+
+def test_every_array():
+    golden = Golden("avca")
+    batch, classes = inputs(golden)
+    check_evaluation(golden, build(golden), batch, classes)
+    check_training(golden, build(golden), batch, classes)
+    check_steps(golden, build(golden), batch, classes)
+    golden.listed({})
+
+
+def test_a_perturbed_weight_fails():
+    golden = Golden("avca")
+    batch, classes = inputs(golden)
+    method = build(golden)
+    with torch.no_grad():
+        method.project_video[4].weight[3, 5] += 0.01
+    with pytest.raises(AssertionError, match="eval/theta_v"):
+        check_evaluation(golden, method, batch, classes)
+
+
+def test_the_paper_form_is_another_method():
+    golden = Golden("avca")
+    batch, classes = inputs(golden)
+    method = build(golden, "paper")
+    assert method.turns == ("all",)
+    assert any(parameter is method.positions for parameter in method.parts()["all"])
+    outputs = capture(method)
+    golden.equal("train/loss", total(method, batch, classes))
+    assert [len(outputs[name]) for name in ("decode", "project_audio", "project_video")] == [5, 2, 2]
+
+
+def test_other_weights_are_refused_by_name():
+    golden = Golden("avca")
+    method = build(golden)
+    state = golden.under("state/")
+    state["X_enc.weight"] = state.pop("pos_emb1D")
+    with pytest.raises(AvgzslError, match=r"unknown: X_enc\.weight; missing: positions"):
+        method.load_released(state)
