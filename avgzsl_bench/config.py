@@ -1,6 +1,6 @@
 """From what the user typed to complete run configurations: defaults < recipe < rules < --set, checked before anything starts."""
 
-import json
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
@@ -38,11 +38,6 @@ class RunConfig:
         return str(self.settings.get("form", "paper"))
 
 
-def canonical(value: Any) -> str:
-    """One JSON text for one value: what is hashed, so that equal configurations have equal ids."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
 def resolve(
     method: str,
     dataset: str,
@@ -70,23 +65,33 @@ def resolve(
     recipe = published.recipe_for(method, dataset, *chosen, form)
     values = _recipe_settings(kind, recipe) | ({"form": form} if "form" in kind.Settings.model_fields else {})
     complete = settings_of(method, kind, _overlay(values, given.own))
+    candidates = _candidates(method, kind, complete, search or {}, given.own)
+    searched = candidates[0] if candidates else {}  # their base values decide nothing
     config = RunConfig(
-        method=method,
-        encoder=encoder,
-        dataset=dataset,
-        features=chosen[0],
-        split=chosen[1],
+        method,
+        encoder,
+        dataset,
+        *chosen,
         settings=complete.model_dump(),
-        changed=_changed(kind, complete),
+        changed={key: value for key, value in _changed(kind, complete).items() if key not in searched},
         encoder_settings=_encoder_settings(encoder, given.encoder),
         recipe=f"{recipe.key} ({recipe.source})" if recipe else "default",
         text=text,
         rules="reference" if rules == "reference" else "corrected",
         selection=selection,
-        search=_candidates(method, kind, complete, search or {}),
+        search=candidates,
     )
-    numbers = range(seeds) if isinstance(seeds, int) else seeds
-    return tuple(replace(config, seed=seed) for seed in (numbers if kind.seeded else [0]))
+    return tuple(replace(config, seed=seed) for seed in (_numbers(seeds) if kind.seeded else [0]))
+
+
+def _numbers(seeds: int | Sequence[int]) -> list[int]:
+    try:
+        numbers = [operator.index(seed) for seed in seeds] if isinstance(seeds, Sequence) else list(range(operator.index(seeds)))
+    except TypeError:
+        numbers = []
+    if not numbers:
+        raise AvgzslError(f"seeds={seeds!r} names no seed; give a number of seeds from 1 up, or a list of whole numbers")
+    return numbers
 
 
 def choose_features(data: Dataset, name: str, features: str | None, split: str | None) -> tuple[str, str]:
@@ -112,10 +117,10 @@ def _check_choices(method: str, kind: type[Method], data: Dataset, features: str
         raise AvgzslError(f"--selection {selection!r}; choose validation or test")
     if selection == "test" and rules != "reference":
         raise AvgzslError("--selection test repeats a fault of a reference; it needs --rules reference")
-    wants, has = "temporal" in kind.needs, data.features[features].temporal
-    if wants != has:
-        words = ("averaged", "temporal")
-        raise AvgzslError(f"{method} needs {words[wants]} features but {features} are {words[has]}; choose with --features")
+    if "temporal" in kind.needs:
+        raise AvgzslError(f"{method} needs temporal features, which this version cannot train on yet; choose another method")
+    if data.features[features].temporal:
+        raise AvgzslError(f"{method} needs averaged features but {features} are temporal; choose others with --features")
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ def _split_encoder(method: str, kind: type[Method], settings: Mapping[str, Any])
     for key, value in settings.items():
         head, _, rest = key.partition(".")
         if key in FLAGS:
-            raise AvgzslError(f"{key!r} is a flag, not a setting: give it as --{key}")
+            raise AvgzslError(f"{key!r} is a flag, not a setting: give it as --{'seeds' if key == 'seed' else key}")
         if head == "encoder":
             encoder[rest] = value
         else:
@@ -148,7 +153,8 @@ def _assign(target: dict[str, Any], key: str, value: Any) -> None:
     elif isinstance(target.get(head), dict) and isinstance(value, str):
         target[head] = {**target[head], "name": value}
     elif head in target:
-        raise AvgzslError(f"setting {head!r} is given twice; give it once")
+        also = f" (`loss` stands for it when it names a {head.removesuffix('_loss')} loss)" if head.endswith("_loss") else ""
+        raise AvgzslError(f"setting {head!r} is given twice{also}; give it once")
     else:
         target[head] = value
 
@@ -207,7 +213,13 @@ def _with_loss_names(kind: type[Method], values: Mapping[str, Any]) -> dict[str,
 
 def _changed(kind: type[Method], complete: Settings) -> dict[str, Any]:
     default = kind.Settings().model_dump()
-    return {key: value for key, value in complete.model_dump().items() if value != default[key]}
+    differs = {key: value for key, value in complete.model_dump().items() if value != default[key]}
+    return {key: _changed_loss(value) if key.endswith("_loss") else value for key, value in differs.items()}
+
+
+def _changed_loss(choice: dict[str, Any]) -> dict[str, Any]:
+    default = plugins.load("losses", choice["name"]).Settings().model_dump()
+    return {key: value for key, value in choice.items() if key == "name" or value != default[key]}
 
 
 def _encoder_settings(encoder: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,20 +230,28 @@ def _encoder_settings(encoder: str, values: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _candidates(
-    method: str, kind: type[Method], complete: Settings, search: Mapping[str, Sequence[Any]]
+    method: str, kind: type[Method], complete: Settings, search: Mapping[str, Sequence[Any]], given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], ...]:
-    """The settings that differ between candidates of a search, one dict each, in the order of the grid."""
+    """The searched settings of every candidate, one dict each, in the order of the grid."""
     grid: list[dict[str, Any]] = [{}]
     for key, values in search.items():
-        if not values:
+        if not [value for value in values if value != ""]:
             raise AvgzslError(f"--search {key}= has no values; give --search {key}=a,b,c")
+        if key.split(".")[0] in ("encoder", "form", "combine", "text_normalise"):
+            raise AvgzslError(f"--search {key}: what stage 1 can choose is a setting of training; give {key} with --set")
         grid = [{**point, key: value} for point in grid for value in values]
     if grid == [{}]:
         return ()
-    own = [_split_encoder(method, kind, point).own for point in grid]
-    trials = [settings_of(method, kind, _overlay(complete.model_dump(), point)).model_dump() for point in own]
-    keys = sorted({key for trial in trials for key, value in trial.items() if value != trials[0][key]})
-    return tuple({key: trial[key] for key in keys} for trial in trials)
+    points = []
+    for point in grid:
+        own = _split_encoder(method, kind, point).own
+        trial = settings_of(method, kind, _overlay(complete.model_dump(), own)).model_dump()
+        points.append({key: trial[key] for key in sorted(own)})
+    if twice := set(points[0]) & set(given):
+        raise AvgzslError(f"{min(twice)!r} is given by --set and by --search; give it once")
+    if any(point in points[:place] for place, point in enumerate(points)):
+        raise AvgzslError(f"--search tries one setting twice: {points}; give each value once")
+    return tuple(points)
 
 
 def parse(assignments: Iterable[str], flag: str = "--set") -> dict[str, str]:

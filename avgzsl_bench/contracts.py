@@ -172,6 +172,7 @@ class TextEncoder:
 
     licence: ClassVar[str] = ""
     extra: ClassVar[str] = ""  # the optional dependency group it needs, named in the error when missing
+    libraries: ClassVar[tuple[str, ...]] = ()  # distributions, beside torch, of which another version may give other vectors
 
     class Settings(BaseModel):
         model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
@@ -209,6 +210,7 @@ class Run:
     method: type[Method]
     settings: Settings
     candidates: tuple[Settings, ...]  # of `--search`, tried in stage 1; empty without one
+    grid: tuple[dict[str, Any], ...]  # the searched settings of each candidate
     seed: int
     rules: Rules
     selection: str  # "validation", or "test" where a reference did so

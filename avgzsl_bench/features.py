@@ -178,8 +178,8 @@ def verify(folder: Path) -> list[str]:
 def write_store(folder: Path, manifest: Manifest, incoming: Mapping[str, Incoming]) -> Manifest:
     """Write one store, whole or not at all; the manifest is completed with hashes and clip ids, and returned.
 
-    Raises AvgzslError for clips standing twice, classes with too few clips or none, values that are not finite, and a
-    disk that refuses.
+    Raises AvgzslError for clips standing twice, classes with too few clips or none, more or fewer rows than clips, values
+    that are not finite, and a disk that refuses.
     """
     check_clips(manifest.classes, incoming)
     with files.whole_folder(folder) as temporary:
@@ -211,6 +211,8 @@ def _write_rows(
     row = 0
     for block in blocks:
         rows = slice(row, row + len(block))
+        if rows.stop > len(ids):
+            raise _miscounted(path, f"more than {len(ids)}", ids)
         with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is then named
             out[place[rows]] = block
         bad = ~np.isfinite(out[place[rows]]).all(axis=1)
@@ -218,7 +220,13 @@ def _write_rows(
             clip = ids[row + int(bad.argmax())]
             raise AvgzslError(f"{path.stem}: clip {clip!r} holds NaN or infinite values; extract it again or leave it out")
         row = rows.stop
+    if row < len(ids):
+        raise _miscounted(path, str(row), ids)
     out.flush()
+
+
+def _miscounted(path: Path, found: str, ids: list[str]) -> AvgzslError:
+    return AvgzslError(f"{path.stem}: the source gives {found} rows for {len(ids)} clips; give one row a clip and import again")
 
 
 def _claim(path: Path) -> None:

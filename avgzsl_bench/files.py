@@ -2,8 +2,8 @@
 
 import hashlib
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,36 +35,53 @@ def write_whole(path: Path, data: bytes | str) -> None:
     Raises AvgzslError when the disk refuses; the target is then untouched.
     """
     raw = data.encode() if isinstance(data, str) else data
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _beside(path)
     try:
         make_folder(path.parent)
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             file.write(raw)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise AvgzslError(f"could not write {path}: {error.strerror or error}; free the path or choose another") from error
+    finally:
+        with suppress(OSError):  # there is nothing to remove once it has taken its name
+            temporary.unlink()
 
 
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `target` that takes its name, replacing what was there, only if the block ends well."""
     make_folder(target.parent)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    temporary = _beside(target)
     try:
+        temporary.mkdir()
         yield temporary
-        old = temporary.with_name(temporary.name + ".old")
-        if target.exists():
-            target.replace(old)
-        temporary.replace(target)
-        shutil.rmtree(old, ignore_errors=True)
+        _exchange(temporary, target)
     except OSError as error:
         raise AvgzslError(f"could not write {target}: {error.strerror or error}; free the path or choose another") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _exchange(temporary: Path, target: Path) -> None:
+    """Give a folder its name; what had it before is removed, or gets it back if that fails."""
+    old = temporary.with_name(f"{temporary.name}.old")
+    if target.exists():
+        target.replace(old)
+    try:
+        temporary.replace(target)
+    except BaseException:
+        if old.exists():
+            old.replace(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    # hidden from readers, and drawn so that no process of any host takes the same; tempfile's would be closed to others
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
 
 
 def make_folder(path: Path) -> None:

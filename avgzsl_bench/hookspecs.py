@@ -140,7 +140,7 @@ def update_environment(environment: "dict[str, Any]") -> None:
 
 @hookspec
 def run_started(run: "dict[str, Any]") -> None:
-    """A run begins: `run` has run_id, setting_id, identity, settings, epochs and the path of its folder.
+    """A run begins: `run` has run_id, setting_id, identity, settings and folder, a path as text.
 
     Called once a run; returns nothing. Example::
 
@@ -152,9 +152,12 @@ def run_started(run: "dict[str, Any]") -> None:
 
 @hookspec
 def epoch_finished(run: "dict[str, Any]", epoch: int, logs: "dict[str, Any]") -> None:
-    """An epoch ended: `logs` has stage, epochs, losses, harmonic_mean (on validation, or None) and seconds.
+    """An epoch ended: `logs` has stage, epochs, searched, losses, harmonic_mean, train_seconds and evaluate_seconds.
 
-    Called after every epoch of both stages; `epoch` counts from 1; returns nothing. Example::
+    `epochs` is the number that the stage will run, `searched` the settings that a search tries in it (else empty),
+    `losses` a mean by name, `harmonic_mean` a fraction on what selects the epoch, or None where nothing was scored, and
+    the seconds are sums since the run began. Called after every epoch of both stages; `epoch` counts from 1 in each
+    stage, and a method that trains nothing reports epoch 0 of 0 once a stage; returns nothing. Example::
 
         @hookimpl
         def epoch_finished(run, epoch, logs):

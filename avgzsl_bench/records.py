@@ -5,13 +5,18 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from safetensors.numpy import load_file
+
+from avgzsl_bench import metrics
 from avgzsl_bench.errors import AvgzslError
-from avgzsl_bench.files import write_whole
+from avgzsl_bench.files import sha256, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
+TOLERANCE = 1e-9  # of a metric, as a fraction: the same counts divided by the same numbers
 KEYS = ("schema", "run_id", "setting_id", "status", "source", "identity", "settings", "selection", "metrics", "per_class")
 
 
@@ -46,16 +51,41 @@ def read(path: Path) -> dict[str, Any]:
         raise AvgzslError(f"record {path} lacks {', '.join(missing)}; restore it or remove its folder")
     if record["schema"] != SCHEMA:
         raise AvgzslError(f"record {path} has schema {record['schema']!r}, this version reads {SCHEMA}; update avgzsl-bench")
+    _check_decisions(path, record)
     return record
 
 
-def read_all(root: Path) -> list[dict[str, Any]]:
-    """Every record at or under a path, in the order of their paths. Raises AvgzslError when the path is not there."""
+def _check_decisions(path: Path, record: dict[str, Any]) -> None:
+    """A record's numbers follow exactly from its decisions; one that was edited or damaged is refused."""
+    if not record.get("decisions"):
+        return
+    file = path.parent / record["decisions"]["path"]
+    if not file.is_file() or sha256(file) != record["decisions"]["sha256"]:
+        raise AvgzslError(f"{file} is not the file that its record describes; restore it or remove its folder")
+    identity, flags = record["identity"], record["per_class"]["unseen"]
+    decisions = metrics.Decisions(**load_file(file))
+    ids = np.unique(decisions.label)  # every class of the split has clips
+    seen, unseen = ids[~np.array(flags)], ids[np.array(flags)]
+    follows = metrics.at_bias(decisions, record["selection"]["seen_bias"], seen, unseen, identity["rules"])._asdict()
+    follows["zero_shot"] = metrics.zero_shot(decisions, unseen)
+    for name, value in follows.items():
+        if abs(record["metrics"][name] - value) > TOLERANCE:
+            said = f"{name} {record['metrics'][name]:.4f} does not follow from its decisions, which give {value:.4f}"
+            raise AvgzslError(f"record {path}: {said}; restore it or remove its folder")
+
+
+def find(root: Path) -> list[Path]:
+    """Paths of the records at or under a path, in order. Raises AvgzslError when the path is not there."""
     if root.is_file():
-        return [read(root)]
+        return [root]
     if not root.is_dir():
         raise AvgzslError(f"no records at {root}; `avgzsl run` writes them, by default under ./runs")
-    return [read(path) for path in sorted(root.rglob("record.json"))]
+    return sorted(root.rglob("record.json"))
+
+
+def read_all(root: Path) -> list[dict[str, Any]]:
+    """Every record at or under a path, in the order of their paths. Raises AvgzslError as `find` and `read` do."""
+    return [read(path) for path in find(root)]
 
 
 def load_records(*roots: str | Path) -> "pd.DataFrame":

@@ -1,25 +1,30 @@
-"""Run jobs: identify every run by what decides its numbers, do what is missing, and leave a record of each."""
+"""Run jobs: do what is missing, and leave a record of every run."""
 
+import hashlib
 import json
+import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save as to_safetensors
 
-from avgzsl_bench import config, datasets, plugins, provenance, records, text
+from avgzsl_bench import config, identity, plugins, provenance, records
 from avgzsl_bench.claims import claimed, release_dead
 from avgzsl_bench.config import RunConfig
-from avgzsl_bench.contracts import Evaluation, JobState, Method, Run, Splits
+from avgzsl_bench.contracts import Evaluation, JobState, Method, Run
 from avgzsl_bench.errors import AvgzslError
-from avgzsl_bench.files import data_root, sha256, write_whole
+from avgzsl_bench.files import sha256, write_whole
 from avgzsl_bench.protocols.gzsl import GZSL
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,121 +35,12 @@ class Options:
     device: str = "auto"
 
 
-@dataclass(frozen=True)
-class Plan:
-    """One run, identified before anything is computed."""
-
-    config: RunConfig
-    identity: dict[str, Any]
-    run_id: str
-    setting_id: str
-    folder: Path
-
-    @property
-    def record(self) -> Path:
-        """The record's path; its presence means done."""
-        return self.folder / "record.json"
-
-    @property
-    def done(self) -> bool:
-        """Whether this run is complete."""
-        return self.record.is_file()
-
-
-class Material:
-    """Features and class text of one job, opened once for all its seeds."""
-
-    def __init__(self, setting: RunConfig) -> None:
-        self.setting = setting
-        self.dataset = datasets.get(setting.dataset)
-        self.method: type[Method] = plugins.load("methods", setting.method)
-
-    @cached_property
-    def splits(self) -> Splits:
-        """The subsets, memory-mapped; the test ones sealed."""
-        return self.dataset.open(data_root(), self.setting.features, self.setting.split)
-
-    @cached_property
-    def described(self) -> text.TextIdentity:
-        """What identifies the class text, without encoding it."""
-        return text.describe(**self._text_key())
-
-    def vectors(self, device: str) -> Any:
-        """Class text as the method takes it, (classes, texts, dim)."""
-        table = text.class_text(**self._text_key(), device=device)
-        return text.combine(table.vectors, self.setting.settings["combine"], self.setting.settings["text_normalise"])
-
-    def _text_key(self) -> dict[str, Any]:
-        chosen = self.setting
-        return {
-            "dataset": chosen.dataset,
-            "classes": self.splits.classes,
-            "source": chosen.text,
-            "encoder": chosen.encoder,
-            "encoder_settings": chosen.encoder_settings,
-            "rules": chosen.rules,
-        }
-
-    @property
-    def shared(self) -> frozenset[str]:
-        """The modalities whose features live in the space of the class text."""
-        spaces = self.splits.features.spaces
-        return frozenset(name for name, space in spaces.items() if text.shares_space(space, self.described.space))
-
-    def identity(self, seed: int) -> dict[str, Any]:
-        """Everything but the settings that decides a run's numbers."""
-        chosen, words = self.setting, self.described
-        return {
-            "protocol": "gzsl",
-            "protocol_version": GZSL.version,
-            "rules": chosen.rules,
-            "selection": chosen.selection,
-            "dataset": chosen.dataset,
-            "dataset_revision": self.dataset.revision,
-            "split": chosen.split,
-            "features": chosen.features,
-            "temporal": self.splits.features.temporal,
-            "features_sha256": self.splits.content_sha256,
-            "synthetic": self.dataset.synthetic or self.splits.synthetic,
-            "method": chosen.method,
-            "method_version": self.method.version,
-            "form": chosen.form,
-            "loss_versions": _loss_versions(chosen.settings),
-            "encoder": chosen.encoder,
-            "encoder_revision": words.encoder_revision,
-            "encoder_settings": words.encoder_settings,
-            "text": words.source,
-            "text_sha256": words.text_sha256,
-            "text_normalise": chosen.settings["text_normalise"],
-            "combine": chosen.settings["combine"],
-            "precision": "float32",
-            "seed": seed,
-        }
-
-
-def _loss_versions(settings: Mapping[str, Any]) -> dict[str, int]:
-    chosen = [value["name"] for key, value in settings.items() if key.endswith("_loss")]
-    return {name: plugins.load("losses", name).version for name in chosen}
-
-
-def plan(job: Sequence[RunConfig], out: Path) -> list[Plan]:
-    """Identify the runs of a job. Raises AvgzslError when its data or weights are not on this machine."""
-    material = Material(job[0])
-    return [_plan(material, setting, out) for setting in job]
-
-
-def _plan(material: Material, setting: RunConfig, out: Path) -> Plan:
-    identity = material.identity(setting.seed)
-    run_id, setting_id = records.ids(identity, setting.changed, list(setting.search))
-    return Plan(setting, identity, run_id, setting_id, out / f"{setting.method}-{setting.dataset}-{run_id}")
-
-
 def run_job(job: Sequence[RunConfig], options: Options) -> Iterator[JobState]:
     """Do what is missing of one job; a run that fails leaves failure.json and does not stop the next."""
     device = choose_device(options.device)
-    material = Material(job[0])
+    material = identity.Material(job[0])
     for setting in job:
-        planned = _plan(material, setting, options.out)
+        planned = identity.planned(material, setting, options.out)
         if planned.done:
             _tidy(planned.folder)
             yield JobState(planned.run_id, planned.record)
@@ -153,6 +49,9 @@ def run_job(job: Sequence[RunConfig], options: Options) -> Iterator[JobState]:
             yield JobState(planned.run_id, _run(planned, material, device))
         except AvgzslError as error:
             yield JobState(planned.run_id, None, str(error))
+        except Exception as error:  # a bug, of ours or of a plugin: it keeps its traceback, and the next run its chance
+            log.exception("run %s of %s failed", planned.run_id, setting.method)
+            yield JobState(planned.run_id, None, f"{setting.method}, seed {setting.seed}: {type(error).__name__}: {error}")
 
 
 def choose_device(name: str) -> torch.device:
@@ -161,6 +60,8 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError(device.type)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise AvgzslError(
@@ -169,40 +70,72 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _run(planned: Plan, material: Material, device: torch.device) -> Path:
-    events = plugins.Events()
-    setting = planned.config
-    about = {
-        "run_id": planned.run_id,
-        "setting_id": planned.setting_id,
-        "identity": planned.identity,
-        "settings": setting.settings,
-        "folder": str(planned.folder),
-    }
+def _run(planned: identity.Plan, material: identity.Material, device: torch.device) -> Path:
     with claimed(planned.folder) as beat:
+        if planned.done:  # by another process, while this one waited its turn
+            return planned.record
+        return _claimed_run(planned, material, device, _Announcer(planned, beat))
+
+
+class _Announcer:
+    """Tells the plugins about one run; each gets copies, so that none can change what is recorded."""
+
+    def __init__(self, planned: identity.Plan, beat: Callable[[], None]) -> None:
+        self.events = plugins.Events()
+        self.beat = beat
+        self.about = {
+            "run_id": planned.run_id,
+            "setting_id": planned.setting_id,
+            "identity": planned.identity,
+            "settings": planned.config.settings,
+            "folder": str(planned.folder),
+        }
+
+    def emit(self, hook: str, **arguments: Any) -> None:
+        """Call an event hook about this run."""
+        self.events.emit(hook, run=deepcopy(self.about), **arguments)
+
+    def epoch(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Report an epoch and show that the run is alive."""
+        self.beat()
+        self.emit("epoch_finished", epoch=epoch, logs=logs)
+
+    def environment(self, device: torch.device) -> dict[str, Any]:
+        """The environment, amended by plugins; what no JSON can hold would cost the record, so it is refused now."""
         environment = provenance.environment(device)
-        events.emit("update_environment", environment=environment)
-        events.emit("run_started", run=about)
-
-        def report(epoch: int, logs: dict[str, Any]) -> None:
-            beat()
-            events.emit("epoch_finished", run=about, epoch=epoch, logs=logs)
-
+        self.events.emit("update_environment", environment=environment)
         try:
-            evaluation = GZSL().run(
-                material.splits, material.vectors(str(device)), material.shared, _contract(planned, device, report)
-            )
-            record = _record(planned, material, evaluation, environment, device)
-            _write(planned, evaluation, record)
-        except Exception as error:
-            _write_failure(planned, error)
-            events.emit("run_failed", run=about, error=error)
-            raise
-        events.emit("run_finished", run=about, record=record)
+            json.dumps(environment, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise AvgzslError(
+                f"a plugin left {error} in the environment of the record; mend its update_environment hook"
+            ) from error
+        return environment
+
+
+def _claimed_run(planned: identity.Plan, material: identity.Material, device: torch.device, announcer: _Announcer) -> Path:
+    environment = announcer.environment(device)
+    announcer.emit("run_started")
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    try:
+        vectors = material.vectors(str(device))
+        environment["text_vectors_sha256"] = hashlib.sha256(vectors.tobytes()).hexdigest()
+        contract = _contract(planned, device, announcer.epoch)
+        evaluation = GZSL().run(material.splits, vectors, material.shared, contract)
+        record = _record(planned, material, evaluation, environment, device)
+        _write(planned, evaluation, record)
+    except Exception as error:
+        _write_failure(planned, error)
+        announcer.emit("run_failed", error=error)
+        if isinstance(error, torch.OutOfMemoryError):
+            raise AvgzslError(f"{device} ran out of memory; use a smaller --set batch_size=…, or another --device") from error
+        raise
+    announcer.emit("run_finished", record=deepcopy(record))
     return planned.record
 
 
-def _contract(planned: Plan, device: torch.device, report: Any) -> Run:
+def _contract(planned: identity.Plan, device: torch.device, report: Any) -> Run:
     setting = planned.config
     kind: type[Method] = plugins.load("methods", setting.method)
     build = partial(config.settings_of, setting.method, kind)
@@ -210,6 +143,7 @@ def _contract(planned: Plan, device: torch.device, report: Any) -> Run:
         method=kind,
         settings=build(setting.settings),
         candidates=tuple(build(setting.settings | point) for point in setting.search),
+        grid=setting.search,
         seed=setting.seed,
         rules=setting.rules,
         selection=setting.selection,
@@ -220,7 +154,7 @@ def _contract(planned: Plan, device: torch.device, report: Any) -> Run:
 
 
 def _record(
-    planned: Plan, material: Material, evaluation: Evaluation, environment: dict[str, Any], device: torch.device
+    planned: identity.Plan, material: identity.Material, evaluation: Evaluation, environment: dict[str, Any], device: torch.device
 ) -> dict[str, Any]:
     return {
         "schema": records.SCHEMA,
@@ -253,7 +187,7 @@ def _peaks(device: torch.device) -> dict[str, int]:
     }
 
 
-def _write(planned: Plan, evaluation: Evaluation, record: dict[str, Any]) -> None:
+def _write(planned: identity.Plan, evaluation: Evaluation, record: dict[str, Any]) -> None:
     """Decisions and weights first, the record last: its presence means done."""
     decisions = planned.folder / "decisions.safetensors"
     columns = {name: torch.from_numpy(column) for name, column in evaluation.decisions.items()}
@@ -272,7 +206,7 @@ def _tidy(folder: Path) -> None:
             (folder / name).unlink()
 
 
-def _write_failure(planned: Plan, error: Exception) -> None:
+def _write_failure(planned: identity.Plan, error: Exception) -> None:
     failure = {"run_id": planned.run_id, "identity": planned.identity, "error": f"{type(error).__name__}: {error}"}
     with suppress(AvgzslError):  # a full disk must not hide the error that it caused
         write_whole(planned.folder / "failure.json", json.dumps(failure, indent=1) + "\n")
@@ -283,22 +217,26 @@ def run(
     dataset: str = "demo",
     encoder: str | None = None,
     *,
+    features: str | None = None,
+    split: str | None = None,
+    text: str = "names",
+    rules: str = "corrected",
+    selection: str = "validation",
     seeds: int | Sequence[int] = 1,
     settings: Mapping[str, Any] | None = None,
     search: Mapping[str, Sequence[Any]] | None = None,
     out: str | Path = "runs",
     device: str = "auto",
-    **choices: Any,
 ) -> list[dict[str, Any]]:
     """Run methods as `avgzsl run` does and return their records; runs that are complete already are only read.
 
-    `choices` are `features`, `split`, `text`, `rules` and `selection`. Raises AvgzslError for bad input and failed runs.
+    Raises AvgzslError for bad input and, after all the others have run, for failed runs.
     """
-    found = []
-    for name in [method] if isinstance(method, str) else method:
-        job = config.resolve(name, dataset, encoder, seeds=seeds, settings=settings, search=search, **choices)
-        for state in run_job(job, Options(Path(out), device)):
-            if state.record is None:
-                raise AvgzslError(state.error)
-            found.append(records.read(state.record))
-    return found
+    names = [method] if isinstance(method, str) else method
+    choices = (dataset, encoder, features, split, text, rules, selection, seeds, settings, search)
+    jobs = [config.resolve(name, *choices) for name in names]
+    states = [state for job in jobs for state in run_job(job, Options(Path(out), device))]
+    errors = [state.error for state in states if state.record is None]
+    if errors:
+        raise AvgzslError("; ".join(dict.fromkeys(errors)))
+    return [records.read(state.record) for state in states if state.record]

@@ -13,7 +13,7 @@ from avgzsl_bench.contracts import Batch, ClassText, Clips, Method, Shapes, Trai
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.layers import key_of, reseed, uniform
 
-SCORING_CHUNK = 8192  # clips scored at once: bounds memory, changes no number
+SCORING_CHUNK = 8192  # clips scored at once, to bound memory; a constant, since a method may draw per call
 
 
 class Pool(NamedTuple):
@@ -124,7 +124,7 @@ class Trainer:
         broken = [name for name, value in means.items() if not np.isfinite(value)]
         if broken:
             where = f"epoch {self.epochs} of stage {self.stage}"
-            raise AvgzslError(f"loss {broken[0]} is {means[broken[0]]} in {where}; lower it with --set learning_rate=…")
+            raise AvgzslError(f"loss {broken[0]} is {means[broken[0]]} in {where}; try a lower --set learning_rate=…")
         return means
 
     def schedule(self, harmonic_mean: float) -> bool:

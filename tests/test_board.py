@@ -159,6 +159,24 @@ def test_a_record_that_does_not_say_what_it_is_about_is_one_line():
         table.build([bad], ())
 
 
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        ({"selection": {}}, "selection split"),
+        ({"selection": None, "metrics": None}, "selection, metrics"),
+        ({"selection": {"split": "validation", "search": {"winner": 0}}}, "selection search grid"),
+        ({"metrics": {"seen": "60 %"}}, "metrics seen"),
+        ({"settings": []}, "settings"),
+    ],
+)
+def test_a_record_without_its_results_is_one_line(changes, missing):
+    bad = record() | changes
+    with pytest.raises(AvgzslError, match=f"record {bad['run_id']} lacks {missing}; restore it or leave it out"):
+        table.build([bad, record(1)], ())
+    built = table.build([bad | {"status": "partial data"}, record(1)], ())
+    assert built.sections[0].rows[0].n == 1
+
+
 def test_unfinished_records_reach_no_table():
     built = table.build([record(0), record(1, status="partial data")], ())
     assert built.sections[0].rows[0].n == 1
@@ -190,6 +208,12 @@ def test_equal_rows_are_ordered_by_name():
 
 
 # ranks and footnotes
+
+
+def test_equal_harmonic_means_share_a_rank():
+    means = {"a": 0.5, "b": 0.3 + 1e-15, "c": 0.3, "d": 0.2}
+    runs = [record(method=name, hm=hm) for name, hm in means.items()] + [record(method="constant", hm=0.3)]
+    assert [(row.method, row.rank) for row in rows_of(runs)] == [("a", 1), ("b", 2), ("c", 2), ("constant", None), ("d", 4)]
 
 
 def test_selection_on_test_is_marked_and_never_ranked():
@@ -371,7 +395,7 @@ def test_csv_and_json_hold_the_same_rows(mixture):
     assert lines["synthetic"].sum() == 2
     measured = [row for row in content["rows"] if row["method"] == "kda" and row["dataset"] == "demo"]
     assert measured[0]["seen_percent"] == pytest.approx(61)
-    assert measured[0]["rank"] == 2  # of two equal rows the first name comes first
+    assert measured[0]["rank"] == 1  # two equal rows
     assert {row["rank"] for row in content["rows"] if row["source"] == "published"} == {None}
 
 

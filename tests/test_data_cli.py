@@ -136,6 +136,13 @@ def test_the_authors_own_split_files_and_word_vectors_are_accepted(avgzsl, ucf, 
         assert kept["vectors"].shape == (101, 300)
 
 
+def test_a_class_list_may_start_with_a_byte_order_mark(avgzsl, ucf):
+    path = ucf / "class-split/main_split/stage_1_train.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    code, _, err = avgzsl("data", "import", "ucf", ucf)
+    assert code == 0, err
+
+
 def test_cls_features_leave_three_classes_out(avgzsl, tmp_path):
     copy = small_copy(tmp_path, "cls")
     out = avgzsl("data", "import", "ucf", copy, "--features", "cls")[1]
@@ -202,6 +209,10 @@ def another_class_list(ucf):
     path.write_text(path.read_text().replace("Archery\n", ""))
 
 
+def class_list_in_another_encoding(ucf):
+    (ucf / "class-split/main_split/stage_1_train.txt").write_bytes("Archery\nCaf\xe9\n".encode("latin-1"))
+
+
 def code_in_a_pickle(ucf):
     class Evil:
         def __reduce__(self):
@@ -236,6 +247,7 @@ BAD = {
     more_than_published: "test_seen has 40 clips of Archery where 15 are published",
     another_union: "stage_2_train/ is not the union of the three stage 1 folders",
     another_class_list: "stage_1_train.txt lacks 'Archery'",
+    class_list_in_another_encoding: "stage_1_train.txt is no readable text file",
     code_in_a_pickle: "word_embeddings_ucf_normed.npy is refused: its pickle asks for posix.system",
     outside_link: "keeps 'data' outside itself",
 }

@@ -108,3 +108,9 @@ def test_features_that_are_not_there_name_the_command_that_brings_them(tmp_path,
 def test_an_unknown_name_gets_near_matches():
     with pytest.raises(AvgzslError, match="did you mean ucf"):
         datasets.get("ucff")
+
+
+def test_a_licence_that_nobody_stated_is_not_made_up():
+    licences = {name: datasets.get(name).licence for name in ("ucf", "activitynet", "vggsound")}
+    assert licences["ucf"] == licences["activitynet"] == "none stated by its authors"
+    assert "CC BY 4.0" in licences["vggsound"]

@@ -1,6 +1,7 @@
 """Text encoders against plain calls of the libraries they stand on, with tiny checkpoints and without a network."""
 
 import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -176,6 +177,57 @@ def test_revision_follows_the_contents(tiny_bert, tmp_path, socket_disabled):
     (copy / "model.safetensors").unlink()
     with pytest.raises(AvgzslError, match="holds no model"):
         models.folder_revision(copy)
+
+
+@pytest.mark.parametrize("name", ["bert", "sentence_transformer"])
+def test_revision_is_of_the_files_that_are_loaded(name, tiny_bert, tiny_sentences, tmp_path):
+    copy = shutil.copytree(tiny_bert if name == "bert" else tiny_sentences, tmp_path / "copy")
+    encoder = text.build(name, {"path": str(copy)})
+    revision, vectors = encoder.revision, encoder.encode(["play drum"])
+    (copy / "special_tokens_map.json").write_text('{"cls_token": "[CLS]"}')
+    (copy / "vocab.txt").write_text("wrong")
+    (copy / "pytorch_model.bin").write_bytes(b"another format")
+    (copy / "model.fp16.safetensors").write_bytes(b"a variant")
+    assert encoder.revision == revision
+    assert np.array_equal(encoder.encode(["play drum"]), vectors)
+    (copy / "sentence_bert_config.json").write_text('{"max_seq_length": 16, "do_lower_case": false}')
+    assert (encoder.revision == revision) == (name == "bert")
+    (copy / "tokenizer.json").unlink()
+    pieces = encoder.revision
+    (copy / "vocab.txt").write_text("other")
+    assert encoder.revision != pieces
+
+
+def test_revision_of_weights_in_several_files_covers_all_of_them(tiny_bert, tmp_path):
+    copy = shutil.copytree(tiny_bert, tmp_path / "copy")
+    (copy / "model.safetensors").unlink()
+    for name in "ab":
+        (copy / f"{name}.safetensors").write_text(name)
+    index = copy / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"x": "a.safetensors", "y": "b.safetensors"}}))
+    revision = models.folder_revision(copy)
+    (copy / "b.safetensors").write_text("other")
+    assert models.folder_revision(copy) != revision
+    for damage in ((copy / "b.safetensors").unlink, lambda: index.write_text("[]")):
+        damage()
+        with pytest.raises(AvgzslError, match="holds no model"):
+            models.folder_revision(copy)
+
+
+def test_the_format_of_weights_does_not_depend_on_what_the_cache_holds(empty_hub):
+    root, names = empty_hub / "models--someone--clip", ("a.safetensors", "b.bin")
+    for folder in ("refs", f"snapshots/{'0' * 40}", f".no_exist/{'0' * 40}"):
+        (root / folder).mkdir(parents=True)
+    (root / "refs" / "main").write_text("0" * 40)
+    snapshot = root / "snapshots" / ("0" * 40)
+    (snapshot / "b.bin").touch()
+    assert models.cached_file("someone/clip", *names) is None  # the hub may have the other
+    lacking = root / ".no_exist" / ("0" * 40) / "a.safetensors"
+    lacking.touch()
+    assert models.cached_file("someone/clip", *names) == snapshot / "b.bin"
+    lacking.unlink()
+    (snapshot / "a.safetensors").touch()
+    assert models.cached_file("someone/clip", *names) == snapshot / "a.safetensors"
 
 
 # hashed

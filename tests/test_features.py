@@ -154,6 +154,14 @@ def test_another_class_list_is_refused(tmp_path):
             {"train": incoming("train")._replace(blocks=lambda m: iter([np.full((3, DIMS[m]), 1e300)]))},
             "train.audio: clip 'train-0' holds NaN or infinite",
         ),
+        (
+            {"train": incoming("train")._replace(blocks=lambda m: iter([np.ones((2, DIMS[m]))]))},
+            "train.audio: the source gives 2 rows for 3 clips",
+        ),
+        (
+            {"train": incoming("train")._replace(blocks=lambda m: iter([np.ones((3, DIMS[m])), np.ones((1, DIMS[m]))]))},
+            "train.audio: the source gives more than 3 rows for 3 clips",
+        ),
     ],
 )
 def test_bad_clips_are_refused_and_nothing_is_written(tmp_path, changes, message):
@@ -172,6 +180,70 @@ def test_a_failed_import_leaves_the_old_store(tmp_path):
     assert features.read_manifest(tmp_path / "s").content_sha256 == before
     assert features.verify(tmp_path / "s") == []
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
+# Writing whole
+
+
+@pytest.fixture(params=[0o022, 0o002, 0o077])
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_stores_and_files_are_as_open_as_the_user_says(tmp_path, umask):
+    write(tmp_path / "s")
+    files.write_whole(tmp_path / "f", b"x")
+    assert (tmp_path / "s").stat().st_mode & 0o777 == 0o777 & ~umask
+    inside = {path.stat().st_mode & 0o777 for path in [*(tmp_path / "s").iterdir(), tmp_path / "f"]}
+    assert inside == {0o666 & ~umask}
+
+
+def test_a_store_that_cannot_take_its_name_leaves_the_old_one(tmp_path, monkeypatch):
+    before = write(tmp_path / "s").content_sha256
+    replace = type(tmp_path).replace
+
+    def fails(path, target):
+        if path.name.endswith(".tmp") and target == tmp_path / "s":
+            raise OSError(5, "no luck")
+        return replace(path, target)
+
+    monkeypatch.setattr(type(tmp_path), "replace", fails)
+    with pytest.raises(AvgzslError, match=r"could not write .*: no luck"):
+        write(tmp_path / "s", order=-1)
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+    assert features.verify(tmp_path / "s") == []
+    assert features.read_manifest(tmp_path / "s").content_sha256 == before
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError])
+def test_a_write_that_is_stopped_leaves_nothing_behind(tmp_path, monkeypatch, stop):
+    files.write_whole(tmp_path / "f", "old")
+
+    def stopped(descriptor):
+        raise stop
+
+    monkeypatch.setattr(os, "fsync", stopped)
+    with pytest.raises(AvgzslError if stop is OSError else stop):
+        files.write_whole(tmp_path / "f", "new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"f": "old"}
+
+
+def test_two_hosts_with_one_process_id_write_under_different_names(tmp_path, monkeypatch):
+    seen, fsync = [], os.fsync
+
+    def watched(descriptor):
+        fsync(descriptor)
+        seen.extend(path.name for path in tmp_path.iterdir() if path.name != "f")
+        if len(seen) == 1:  # another host writes meanwhile
+            files.write_whole(tmp_path / "f", "theirs")
+
+    monkeypatch.setattr(os, "fsync", watched)
+    files.write_whole(tmp_path / "f", "ours")
+    assert len(set(seen)) == 2
+    assert all(name.startswith(".") for name in seen)
+    assert (tmp_path / "f").read_text() == "ours"
 
 
 # Word vectors and other pickles of strangers

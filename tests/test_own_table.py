@@ -89,6 +89,20 @@ def test_bad_tables_are_refused_in_one_line(refused, tmp_path, message, changes)
     assert message in refused("data", "import", "my_clips", *write_table(tmp_path, **changes))
 
 
+def test_the_text_files_of_a_table_may_start_with_a_byte_order_mark(avgzsl, tmp_path):
+    table = write_table(tmp_path)
+    for name in ("clips.txt", "split.csv"):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + (tmp_path / name).read_bytes())
+    code, _, err = avgzsl("data", "import", "my_clips", *table)
+    assert code == 0, err
+
+
+def test_text_in_another_encoding_is_one_line(refused, tmp_path):
+    table = write_table(tmp_path)
+    (tmp_path / "clips.txt").write_bytes("caf\xe9\n".encode("latin-1"))
+    assert "clips.txt is no readable text file" in refused("data", "import", "my_clips", *table)
+
+
 def test_names_and_flags_of_tables(refused, tmp_path):
     table = write_table(tmp_path)
     assert "registered data set" in refused("data", "import", "ucf", *table)

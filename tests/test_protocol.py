@@ -8,7 +8,7 @@ import pytest
 import torch
 from tables import CLASSES, write
 
-from avgzsl_bench import config, layers, records, runner, training
+from avgzsl_bench import config, identity, layers, records, runner, training
 from avgzsl_bench.contracts import Clips, Settings
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.methods.devise import MEMBER as DEVISE
@@ -60,7 +60,7 @@ def test_the_test_set_decides_nothing(method, tmp_path):
 
 def test_the_test_set_opens_from_a_selection_on_disk_only(tmp_path):
     write(tmp_path / "table")
-    material = runner.Material(config.resolve("devise", "mini", "hashed", settings=SMALL)[0])
+    material = identity.Material(config.resolve("devise", "mini", "hashed", settings=SMALL)[0])
     with pytest.raises(AssertionError, match="sealed"):
         material.splits.unseal(tmp_path / "selection.json")
     with pytest.raises(AssertionError, match="sealed"):
@@ -140,6 +140,91 @@ def test_search_keeps_the_best_on_validation(tmp_path):
     assert searched["run_id"] != alone[best]["run_id"]
 
 
+def test_a_search_of_one_value_uses_it(tmp_path):
+    write(tmp_path / "table")
+    alone = one(out=tmp_path / "alone", settings={**SMALL, "learning_rate": 0.05})
+    searched = one(out=tmp_path / "searched", search={"learning_rate": ["0.05"]})
+    assert searched["selection"]["search"]["grid"] == [{"learning_rate": 0.05}]
+    assert searched["metrics"] == alone["metrics"]
+
+
+def test_a_plugin_cannot_change_what_is_recorded(tmp_path):
+    from avgzsl_bench import hookspecs, plugins
+
+    class Meddler:
+        @hookspecs.hookimpl
+        def run_started(self, run):
+            run["identity"]["method"] = "mine"
+            run["settings"].clear()
+
+    write(tmp_path / "table")
+    with plugins.listening(Meddler()):
+        record = one(out=tmp_path / "runs")
+    assert record["identity"]["method"] == "devise"
+    assert record["settings"]
+    assert (
+        records.ids(record["identity"], config.resolve("devise", "mini", "hashed", settings=SMALL)[0].changed, [])[0]
+        == record["run_id"]
+    )
+
+
+def test_an_environment_that_no_record_can_hold_is_refused_before_training(tmp_path):
+    from avgzsl_bench import hookspecs, plugins
+
+    class Careless:
+        @hookspecs.hookimpl
+        def update_environment(self, environment):
+            environment["load"] = np.float32(0.5)
+
+    write(tmp_path / "table")
+    with plugins.listening(Careless()), pytest.raises(AvgzslError, match="update_environment"):
+        one(out=tmp_path / "runs")
+    assert not list((tmp_path / "runs").rglob("checkpoint.pt"))
+
+
+def test_a_bug_in_one_run_does_not_stop_the_next(tmp_path, caplog):
+    write(tmp_path / "table")
+    step, stopped = training.Trainer._step, []
+
+    def breaks(trainer, batch, totals):
+        if trainer.seed == 0:
+            stopped.append(True)
+            raise RuntimeError("a bug")
+        step(trainer, batch, totals)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.Trainer, "_step", breaks)
+        job = config.resolve("devise", "mini", "hashed", settings=SMALL, seeds=2)
+        states = list(runner.run_job(job, runner.Options(tmp_path / "runs")))
+    assert stopped
+    assert "a bug" in states[0].error
+    assert states[1].record
+    assert "Traceback" in caplog.text, "a bug keeps its traceback"
+
+
+@pytest.mark.parametrize("seeds", [0, [], ["a"], 1.5])
+def test_seeds_that_name_none_are_refused(seeds):
+    with pytest.raises(AvgzslError, match="seeds"):
+        config.resolve("devise", "demo", seeds=seeds)
+
+
+def test_the_python_api_is_the_command_line(tmp_path, avgzsl):
+    import avgzsl_bench
+
+    write(tmp_path / "table")
+    common = ["-d", "mini", "-e", "hashed", "--set", "epochs=2", "--set", "batches_per_epoch=3", "--out", tmp_path / "cli"]
+    assert avgzsl("run", "-m", "devise", "-m", "eszsl", "--dry-run", *common[:4], "--out", tmp_path / "cli")[0] == 0
+    assert avgzsl("run", "-m", "devise", "--seeds", 2, *common)[0] == 0
+    settings = {"epochs": 2, "batches_per_epoch": 3}
+    found = avgzsl_bench.run("devise", "mini", "hashed", seeds=2, settings=settings, out=tmp_path / "api")
+    frame = avgzsl_bench.load_records(tmp_path / "cli")
+    assert sorted(frame["run_id"]) == sorted(record["run_id"] for record in found)
+    assert sorted(frame["metrics.harmonic_mean"]) == sorted(record["metrics"]["harmonic_mean"] for record in found)
+    assert avgzsl_bench.leaderboard(tmp_path / "api", "csv") == avgzsl_bench.leaderboard(tmp_path / "cli", "csv")
+    with pytest.raises(TypeError, match="feature"):
+        avgzsl_bench.run("devise", "mini", feature="own")
+
+
 def test_the_same_seed_gives_the_same_result_and_another_seed_another(tmp_path):
     write(tmp_path / "table")
     first, second = one(out=tmp_path / "a"), one(out=tmp_path / "b")
@@ -152,12 +237,12 @@ def test_the_same_seed_gives_the_same_result_and_another_seed_another(tmp_path):
 def test_what_decides_a_number_is_in_its_id(tmp_path):
     write(tmp_path / "table")
     base = config.resolve("devise", "mini", "hashed", settings=SMALL)
-    first = runner.plan(base, tmp_path)[0]
+    first = identity.plan(base, tmp_path)[0]
     for change in ({"learning_rate": 0.5}, {"encoder.dim": 64}, {"text_normalise": "raw"}):
-        other = runner.plan(config.resolve("devise", "mini", "hashed", settings=SMALL | change), tmp_path)[0]
+        other = identity.plan(config.resolve("devise", "mini", "hashed", settings=SMALL | change), tmp_path)[0]
         assert other.run_id != first.run_id, change
     write(tmp_path / "other", seed=1)
-    assert runner.plan(base, tmp_path)[0].run_id != first.run_id, "other features, other run"
+    assert identity.plan(base, tmp_path)[0].run_id != first.run_id, "other features, other run"
 
 
 def test_a_class_without_test_clips_is_named(tmp_path):
@@ -184,9 +269,9 @@ def test_reference_rules_use_the_published_grid_and_follow_the_training_score(tm
 
     write(tmp_path / "table")
     setting = config.resolve("devise", "mini", "hashed", settings=SMALL)[0]
-    material = runner.Material(setting)
+    material = identity.Material(setting)
     logs = []
-    planned = runner.plan([setting], tmp_path / "runs")[0]
+    planned = identity.plan([setting], tmp_path / "runs")[0]
     planned.folder.mkdir(parents=True)
     contract = runner._contract(planned, torch.device("cpu"), lambda epoch, log: logs.append(log))
     found = runner.GZSL().run(material.splits, material.vectors("cpu"), material.shared, replace(contract, rules="reference"))
@@ -200,8 +285,8 @@ def test_selection_on_test_is_marked_and_reports_the_epoch_it_selects(tmp_path):
 
     write(tmp_path / "table")
     setting = config.resolve("devise", "mini", "hashed", settings=SMALL)[0]
-    material = runner.Material(setting)
-    planned = runner.plan([setting], tmp_path / "runs")[0]
+    material = identity.Material(setting)
+    planned = identity.plan([setting], tmp_path / "runs")[0]
     planned.folder.mkdir(parents=True)
     contract = runner._contract(planned, torch.device("cpu"), lambda epoch, log: None)
     contract = replace(contract, rules="reference", selection="test")
@@ -252,6 +337,22 @@ def test_records_are_read_back(tmp_path):
     (next((tmp_path / "runs").rglob("record.json"))).write_text("{")
     with pytest.raises(AvgzslError, match="cannot be read"):
         records.read_all(tmp_path / "runs")
+
+
+def test_a_record_that_does_not_follow_from_its_decisions_is_refused(tmp_path):
+    write(tmp_path / "table")
+    record = one(out=tmp_path / "runs")
+    path = folder_of(record, tmp_path / "runs") / "record.json"
+    for name in ("harmonic_mean", "zero_shot"):
+        edited = {**record, "metrics": {**record["metrics"], name: 0.99}}
+        path.write_text(json.dumps(edited))
+        with pytest.raises(AvgzslError, match=f"{name} 0.9900 does not follow"):
+            records.read(path)
+    path.write_text(json.dumps(record))
+    assert records.read(path) == record
+    (path.parent / "decisions.safetensors").write_bytes(b"xx")
+    with pytest.raises(AvgzslError, match=r"decisions.safetensors is not the file"):
+        records.read(path)
 
 
 def test_settings_are_complete_in_the_record(tmp_path):

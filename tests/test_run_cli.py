@@ -58,6 +58,28 @@ def test_dry_run_writes_nothing(avgzsl, out):
     assert json.loads(text)[0]["done"] is False
 
 
+def test_dry_run_shows_losses_encoder_settings_and_searches(avgzsl, out):
+    arguments = [
+        "run",
+        "-m",
+        "kda",
+        "-d",
+        "demo",
+        "--set",
+        "loss=cross_entropy",
+        "--set",
+        "encoder.dim=64",
+        "--dry-run",
+        "--out",
+        out,
+    ]
+    _, text, _ = avgzsl(*arguments, "--search", "alignment_weight=1,10")
+    assert "classification_loss=cross_entropy" in text
+    assert "encoder.dim=64" in text
+    assert "alignment_weight=1.0; alignment_weight=10.0" in text
+    assert "{" not in text
+
+
 def test_json_is_the_records(avgzsl, out):
     code, text, _ = avgzsl(*QUICK, "--json", "--out", out)
     assert code == 0
@@ -123,6 +145,15 @@ def test_the_record_has_the_agreed_shape(avgzsl, out):
         (["-m", "devise", "-d", "demo", "--device", "toaster"], ["'toaster'"]),
         (["-m", "devise", "-d", "demo", "--seeds", "0"], ["--seeds"]),
         (["-m", "devise", "-d", "demo", "--features", "temporal"], ["averaged", "temporal"]),
+        (["-m", "devise", "-d", "demo", "--set", "seed=3"], ["--seeds"]),
+        (["-m", "devise", "-d", "demo", "--device", "meta"], ["'meta'", "avgzsl doctor"]),
+        (["-m", "devise", "-d", "demo", "--search", "encoder.dim=64,128"], ["encoder.dim", "--set"]),
+        (["-m", "devise", "-d", "demo", "--search", "text_normalise=unit,raw"], ["text_normalise", "--set"]),
+        (["-m", "devise", "-d", "demo", "--search", "epochs=2,2"], ["epochs", "twice"]),
+        (
+            ["-m", "kda", "-d", "demo", "--set", "form=reference", "--set", "dropout_decoder=0.4"],
+            ["reference form", "dropout_decoder"],
+        ),
         (["-m", "devise", "-d", "ucf"], ["avgzsl data import ucf"]),
         (["-m", "kda", "-d", "demo", "--set", "loss=triplet"], ["triplet", "kda"]),
         (["-m", "raw_similarity", "-d", "demo"], ["space"]),
@@ -198,6 +229,21 @@ def test_a_failed_run_does_not_stop_the_others(avgzsl, out):
     assert "[2/2]" in error
     assert error.strip().splitlines()[-1].startswith("error: loss")
     assert len(list(out.rglob("failure.json"))) == 2
+
+
+def test_damaged_intermediate_files_are_one_line(avgzsl, out):
+    avgzsl(*QUICK, "--out", out)
+    folder = next(out.iterdir())
+    (folder / "record.json").unlink()
+    for name in ("selection.json", "checkpoint.pt"):
+        (folder / name).write_text("{")
+        code, _, error = avgzsl(*QUICK, "--out", out)
+        assert code == 2
+        assert str(folder / name) in error.splitlines()[-1]
+        (folder / name).unlink()
+    (folder / "claim.json").write_text("[]")
+    os.utime(folder / "claim.json", (0, 0))
+    assert avgzsl(*QUICK, "--out", out)[0] == 0
 
 
 def test_bars_on_a_terminal(out):

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
-from avgzsl_bench import datasets, features, text
+from avgzsl_bench import datasets, features, plugins, text
 from avgzsl_bench.contracts import ClassInfo
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.text import cache, sources
@@ -197,6 +197,35 @@ def test_cache_key_covers_what_decides_the_vectors(monkeypatch):
     served(CLASSES[::-1])  # another order of the same texts
     assert len(entries()) == 4
     assert all(load_file(entry)["vectors"].dtype == np.float32 for entry in entries())
+
+
+def test_cache_key_covers_what_encoded_them(monkeypatch):
+    def key(device="cpu", kind=Hashed):
+        return cache.key("hashed", kind(kind.Settings(), device), ["archery"])
+
+    class Needy(Hashed):
+        libraries = ("transformers", "no-such-distribution")
+
+    assert key("cuda:0") == key("cuda:1") != key()
+    first, needy = key(), key(kind=Needy)
+    assert first != needy
+    version = cache.version
+    monkeypatch.setattr(cache, "version", lambda name: "0.0" if name == "transformers" else version(name))
+    assert key() == first
+    assert key(kind=Needy) != needy
+    monkeypatch.setattr(cache, "version", lambda name: "0.0" if name == "torch" else version(name))
+    assert key() != first
+
+
+def test_encoders_name_the_libraries_they_stand_on():
+    from importlib.metadata import version
+
+    named = {name: plugins.load("encoders", name).libraries for name in plugins.names("encoders")}
+    assert "transformers" in named["bert"]
+    assert named["clip"] == ("open_clip_torch",)
+    assert named["minilm"] == named["sentence_transformer"]
+    assert "sentence-transformers" in named["minilm"]
+    assert all(version(library) for name in ("bert", "clip") for library in named[name])
 
 
 @pytest.mark.parametrize(("vectors", "message"), [(np.zeros((2, 3)), "shape"), (np.full((3, 2), np.nan), "not finite")])

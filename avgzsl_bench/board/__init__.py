@@ -17,11 +17,12 @@ def leaderboard(
 ) -> str:
     """The leaderboard of records (dicts, files, or folders searched for them) beside the published numbers, as text.
 
-    `format` names a renderer; `dataset` keeps one data set. Raises AvgzslError for a path that is not there, an unreadable
-    record, an unknown renderer, and a data set about which nothing is known.
+    `format` names a renderer; `dataset` keeps one data set. Raises AvgzslError for a path that is not there, a file that is
+    no record, an unknown renderer, and a data set about which nothing is known.
     """
     renderer = plugins.load("renderers", format)()
-    return str(renderer.render(table.build(gather(records), published.rows(), dataset)))
+    found, remarks = gather(records)
+    return str(renderer.render(table.build(found, published.rows(), dataset, remarks)))
 
 
 def rows(records: Iterable[dict[str, Any]]) -> str:
@@ -31,11 +32,25 @@ def rows(records: Iterable[dict[str, Any]]) -> str:
     return draw(table.build(list(records), ()), caption=False)
 
 
-def gather(sources: str | Path | Iterable[str | Path | dict[str, Any]]) -> list[dict[str, Any]]:
-    """Records from any mixture of dicts, files and folders. Raises AvgzslError for a path that is not there."""
-    if isinstance(sources, str | Path):
-        sources = [sources]
-    return [one for source in sources for one in ([source] if isinstance(source, dict) else store.read_all(Path(source)))]
+def gather(sources: str | Path | Iterable[str | Path | dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """(records, remarks) from any mixture of dicts, files and folders; a damaged record in a folder becomes a remark.
+
+    Raises AvgzslError for a path that is not there and for a damaged record that is named itself.
+    """
+    found: list[dict[str, Any]] = []
+    remarks = []
+    for source in [sources] if isinstance(sources, str | Path) else sources:
+        if isinstance(source, dict):
+            found.append(source)
+            continue
+        for path in store.find(Path(source)):
+            try:
+                found.append(store.read(path))
+            except AvgzslError as error:
+                if path == Path(source):
+                    raise
+                remarks.append(f"Left out: {error}.")
+    return found, remarks
 
 
 def format_for(path: Path) -> str:

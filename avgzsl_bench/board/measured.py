@@ -79,12 +79,12 @@ class Group:
 def usable(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
     """(complete records, one a run; sentences about what was left out).
 
-    Raises AvgzslError for a record that does not say what it is about.
+    Raises AvgzslError for a complete record that does not say what it is about, how it was selected, or what it measured.
     """
-    for record in records:
-        if missing := [key for key in NEEDED if key not in record["identity"]]:
-            raise AvgzslError(f"record {record['run_id']} lacks identity {', '.join(missing)}; restore it or leave it out")
     complete = [record for record in records if record["status"] == "complete"]
+    for record in complete:
+        if missing := _lacking(record):
+            raise AvgzslError(f"record {record['run_id']} lacks {', '.join(missing)}; restore it or leave it out")
     notes = []
     if len(complete) < len(records):
         notes.append(f"{len(records) - len(complete)} of {len(records)} records are left out: they are not complete runs.")
@@ -94,6 +94,19 @@ def usable(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
         if first["metrics"] != record["metrics"]:
             notes.append(f"Run {record['run_id']} was found with two results; the earlier one counts.")
     return list(found.values()), notes
+
+
+def _lacking(record: Record) -> list[str]:
+    """What a row needs and this record has not, or has not in the form that a run writes."""
+    if sections := [key for key in ("identity", "settings", "selection", "metrics") if not isinstance(record.get(key), dict)]:
+        return sections
+    selection, metrics = record["selection"], record["metrics"]
+    found = [f"identity {key}" for key in NEEDED if key not in record["identity"]]
+    found += ["selection split"] * ("split" not in selection)
+    search = selection.get("search")
+    whole = not search or (isinstance(search, dict) and isinstance(search.get("grid"), list))
+    found += ["selection search grid"] * (not whole)
+    return found + [f"metrics {key}" for key in METRICS if not isinstance(metrics.get(key), int | float | None)]
 
 
 def groups(records: Sequence[Record]) -> list[Group]:
@@ -112,7 +125,8 @@ def rows(section: Sequence[Group], events: plugins.Events) -> list[Row]:
         siblings[row.name, row.encoder, row.text, row.source].append(i)
     for family in siblings.values():
         facts = [section[i].facts for i in family]
-        varying = {key for one in facts for key in one if any(other.get(key) != one[key] for other in facts)}
+        # what one of them lacks is the setting of a loss it does not have; the loss itself is named
+        varying = {key for one in facts for key in one if any(key in other and other[key] != one[key] for other in facts)}
         for i, own in zip(family, facts, strict=True):
             made[i] = replace(made[i], changed=_changed(section[i], own, varying))
     return made
@@ -193,7 +207,7 @@ def _recipe(group: Group) -> published.Recipe | None:
 def _changed(group: Group, facts: dict[str, Any], varying: set[str]) -> tuple[str, ...]:
     usual = _usual(group)
     unusual = {key for key, value in group.settings.items() if usual is not None and usual.get(key) != value}
-    return tuple(f"{key}={_short(facts.get(key))}" for key in sorted(unusual | varying))
+    return tuple(f"{key}={_short(facts.get(key))}" for key in sorted(unusual | varying) if key in facts)
 
 
 def _usual(group: Group) -> dict[str, Any] | None:

@@ -76,9 +76,11 @@ class Table:
         return [_flat(section, row) for section in self.sections for row in section.rows]
 
 
-def build(records: Sequence[Record], published: Sequence[PublishedRow], dataset: str | None = None) -> Table:
+def build(
+    records: Sequence[Record], published: Sequence[PublishedRow], dataset: str | None = None, remarks: Sequence[str] = ()
+) -> Table:
     """The whole table, or that of one data set. Raises AvgzslError for a data set that neither side knows."""
-    complete, remarks = measured.usable(records)
+    complete, more = measured.usable(records)
     found: dict[Place, list[Group]] = defaultdict(list)
     for group in measured.groups(complete):
         found[group.place].append(group)
@@ -90,7 +92,7 @@ def build(records: Sequence[Record], published: Sequence[PublishedRow], dataset:
     events = plugins.Events()
     rows = {place: measured.rows(found[place], events) for place in places}
     sections = (_section(place, rows[place], printed[place[1:]], listed[place[1:]] == place) for place in places)
-    return Table(tuple(sections), tuple(remarks))
+    return Table(tuple(sections), (*remarks, *more))
 
 
 def _places(found: list[Place], printed: list[tuple[str | bool, ...]], dataset: str | None) -> list[Place]:
@@ -105,11 +107,15 @@ def _places(found: list[Place], printed: list[tuple[str | bool, ...]], dataset: 
 
 def _section(place: Place, rows: Sequence[Row], printed: Sequence[PublishedRow], list_all: bool) -> Section:
     ordered = sorted(rows, key=_order)
-    ranks = iter(range(1, len(ordered) + 1))
-    ranked = [replace(row, rank=next(ranks)) if row.rankable else row for row in ordered]
-    beside, alone = _beside(ranked, printed)
+    beside, alone = _beside(_ranked(ordered), printed)
     systems = sorted((_system(row) for row in alone), key=_published_order) if list_all else []
     return Section(place, tuple(beside + systems))
+
+
+def _ranked(rows: Sequence[Row]) -> list[Row]:
+    """Ordered rows with their ranks: equal HM share one, and the next rank counts all rows before it (1, 1, 3)."""
+    means = [_harmonic_mean(row) for row in rows if row.rankable]
+    return [replace(row, rank=1 + means.index(_harmonic_mean(row))) if row.rankable else row for row in rows]
 
 
 def _beside(rows: Sequence[Row], printed: Sequence[PublishedRow]) -> tuple[list[Row], list[PublishedRow]]:
@@ -143,8 +149,11 @@ def _published(row: PublishedRow) -> dict[str, Cell]:
 
 def _order(row: Row) -> tuple[Any, ...]:
     """Whole rows by falling HM, then those selected on test, then those with a missing cell."""
-    mean = row.measured["harmonic_mean"].mean
-    return not row.whole, row.test_selected, -(mean or 0.0), row.name, row.encoder, row.text, row.setting_id
+    return not row.whole, row.test_selected, -_harmonic_mean(row), row.name, row.encoder, row.text, row.setting_id
+
+
+def _harmonic_mean(row: Row) -> float:
+    return _round(row.measured["harmonic_mean"].mean) or 0.0
 
 
 def _published_order(row: Row) -> tuple[Any, ...]:

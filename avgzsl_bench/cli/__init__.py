@@ -14,6 +14,7 @@ app = typer.Typer(
     epilog="Example: avgzsl run --method eszsl --dataset demo",
     no_args_is_help=True,
     rich_markup_mode=None,
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run", epilog=run.EPILOG)(run.command)
@@ -50,7 +51,8 @@ def main() -> None:
 
 def _guarded() -> int:
     try:
-        return int(app(standalone_mode=False) or 0)
+        result = app(standalone_mode=False)
+        return result if isinstance(result, int) else 0  # verbs of plugins may return anything
     except AvgzslError as error:
         return _fail(str(error))
     except BrokenPipeError:
@@ -67,7 +69,15 @@ def _guarded() -> int:
         # usage errors: Typer's own class moved between releases, its format_message did not
         if not hasattr(error, "format_message"):
             raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            return _help(error.format_message())
         return _fail(error.format_message() or "see --help")
+
+
+def _help(text: str) -> int:
+    """A bare group is a question, not a mistake: the answer goes to stdout with exit code 0, as under --help."""
+    typer.echo(text)
+    return 0
 
 
 def _fail(message: str, code: int = 2) -> int:

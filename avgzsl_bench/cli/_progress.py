@@ -16,6 +16,11 @@ def _title(run: dict[str, Any]) -> str:
     return f"{identity['method']}{form} on {identity['dataset']}, seed {identity['seed']}"
 
 
+def _stage(logs: dict[str, Any]) -> str:
+    searched = ", ".join(f"{key}={value}" for key, value in logs["searched"].items())
+    return f"stage {logs['stage']}" + (f", {searched}" if searched else "")
+
+
 def _epoch(logs: dict[str, Any]) -> str:
     loss = f"loss {sum(logs['losses'].values()):.4g}" if logs["losses"] else "nothing to train"
     value = logs["harmonic_mean"]
@@ -44,7 +49,7 @@ class Lines:
     @hookimpl
     def epoch_finished(self, run: dict[str, Any], epoch: int, logs: dict[str, Any]) -> None:
         """One line."""
-        typer.echo(f"  stage {logs['stage']}, epoch {epoch}/{logs['epochs']}: {_epoch(logs)}", err=True)
+        typer.echo(f"  {_stage(logs)}, epoch {epoch}/{logs['epochs']}: {_epoch(logs)}", err=True)
 
 
 class Bars:
@@ -61,7 +66,7 @@ class Bars:
         self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
         self.all = self.progress.add_task("runs", total=runs, said="")
         self.stage: TaskID | None = None
-        self.place: tuple[str, int] | None = None
+        self.place: tuple[str, str] | None = None
 
     def __enter__(self) -> "Bars":
         self.progress.start()
@@ -73,7 +78,7 @@ class Bars:
     @hookimpl
     def epoch_finished(self, run: dict[str, Any], epoch: int, logs: dict[str, Any]) -> None:
         """Advance the stage's bar; a new stage gets a new one, since the time left is its own."""
-        place = (run["run_id"], logs["stage"])
+        place = (run["run_id"], _stage(logs))
         if place != self.place:
             if self.stage is not None:
                 self.progress.remove_task(self.stage)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avgzsl_bench import datasets, files, plugins
+from avgzsl_bench.cli import _complete
 from avgzsl_bench.cli._sections import Section, draw
 from avgzsl_bench.errors import AvgzslError
 
@@ -16,12 +17,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Import, list, show, verify and imitate features.", no_args_is_help=True)
 
-
-def _complete(incomplete: str) -> list[str]:
-    return [name for name in datasets.names() if name.startswith(incomplete)]
-
-
-Name = Annotated[str, typer.Argument(help="Name of the data set; `avgzsl data list` lists them.", autocompletion=_complete)]
+Name = Annotated[
+    str, typer.Argument(help="Name of the data set; `avgzsl data list` lists them.", autocompletion=_complete.datasets)
+]
 Preset = Annotated[str, typer.Option("--features", help="The authors' features: main (SeLaVi) or cls (C3D and VGGish).")]
 
 
@@ -167,7 +165,9 @@ def _sections(folder: Path, found: "Manifest") -> Iterator[Section]:
 
 @app.command(epilog="Example: avgzsl data verify")
 def verify(
-    name: Annotated[str | None, typer.Argument(help="Data set to verify; all if left out.", autocompletion=_complete)] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Data set to verify; all if left out.", autocompletion=_complete.datasets)
+    ] = None,
 ) -> None:
     """Verify stored features: read everything again and compare with the hashes of the import."""
     from avgzsl_bench import features
@@ -175,11 +175,13 @@ def verify(
     if name:
         datasets.get(name)
     problems: list[str] = []
-    for folder in features.manifests(files.data_root()):
-        if name is None or folder.name.startswith(f"{name}-"):
-            found = features.verify(folder)
-            typer.echo(f"{'damaged' if found else 'whole'}  {folder.name}")
-            problems += found
+    chosen = [folder for folder in features.manifests(files.data_root()) if folder.name.startswith(f"{name}-" if name else "")]
+    if not chosen:
+        typer.echo(f"nothing of {name or 'any data set'} to verify in {files.data_root()}")
+    for folder in chosen:
+        found = features.verify(folder)
+        typer.echo(f"{'damaged' if found else 'whole'}  {folder.name}")
+        problems += found
     if problems:
         raise AvgzslError(problems[0] + (f" ({len(problems) - 1} more problems)" if len(problems) > 1 else ""))
 

@@ -3,6 +3,7 @@
 import typer
 
 from avgzsl_bench import plugins
+from avgzsl_bench.cli import _complete
 from avgzsl_bench.cli._sections import Section, draw
 from avgzsl_bench.errors import AvgzslError
 
@@ -10,12 +11,8 @@ EPILOG = "Example: avgzsl list methods"
 KINDS = tuple(plugins.FOLDERS)
 
 
-def _complete(incomplete: str) -> list[str]:
-    return [kind for kind in KINDS if kind.startswith(incomplete)]
-
-
 def command(
-    kind: str = typer.Argument(None, help=f"One of {', '.join(KINDS)}; all of them if left out.", autocompletion=_complete),
+    kind: str = typer.Argument(None, help=f"One of {', '.join(KINDS)}; all of them if left out.", autocompletion=_complete.kinds),
 ) -> None:
     """List what is registered, by name, and the distribution that it comes from."""
     if kind and kind not in KINDS:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avgzsl_bench import plugins
+from avgzsl_bench.cli import _complete
 
 if TYPE_CHECKING:
     from avgzsl_bench.testing import Result
@@ -48,8 +49,14 @@ def _contested(member: plugins.Member) -> str:
 
 @app.command(epilog="Example: avgzsl plugin check eszsl")
 def check(
-    name: Annotated[str, typer.Argument(help="A plugin (all that it registers), or one member by name.")],
-    kind: Annotated[str | None, typer.Option(help=f"Kind of the member: {', '.join(plugins.FOLDERS)}.")] = None,
+    name: Annotated[
+        str,
+        typer.Argument(help="A plugin (all that it registers), or one member by name.", autocompletion=_complete.checkable),
+    ],
+    kind: Annotated[
+        str | None,
+        typer.Option(help=f"Kind of the member: {', '.join(plugins.FOLDERS)}.", autocompletion=_complete.kinds),
+    ] = None,
 ) -> None:
     """Check a plugin, or one member, against its contract.
 

@@ -7,25 +7,39 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from avgzsl_bench.cli import _complete
+
 if TYPE_CHECKING:
     from avgzsl_bench.config import RunConfig
-    from avgzsl_bench.runner import Plan
+    from avgzsl_bench.identity import Plan
 
 EPILOG = "Example: avgzsl run --method eszsl --dataset demo"
 
 
 def command(
     method: list[str] = typer.Option(
-        ..., "--method", "-m", help="Method to run; give it again for more (`avgzsl list methods`)."
+        ...,
+        "--method",
+        "-m",
+        help="Method to run; give it again for more (`avgzsl list methods`).",
+        autocompletion=_complete.methods,
     ),
-    dataset: str = typer.Option(..., "--dataset", "-d", help="Data set (`avgzsl data list`)."),
-    encoder: str = typer.Option(None, "--encoder", "-e", help="Text encoder; the data set's own choice if left out."),
+    dataset: str = typer.Option(..., "--dataset", "-d", help="Data set (`avgzsl data list`).", autocompletion=_complete.datasets),
+    encoder: str = typer.Option(
+        None,
+        "--encoder",
+        "-e",
+        help="Text encoder; the data set's own choice if left out.",
+        autocompletion=_complete.encoders,
+    ),
     features: str = typer.Option(None, help="Feature set, or a short form such as main or cls."),
     split: str = typer.Option(None, help="Split; the one that goes with the features if left out."),
     text: str = typer.Option("names", help="Class texts."),
-    rules: str = typer.Option("corrected", help="Rules of the protocol: corrected or reference."),
+    rules: str = typer.Option("corrected", help="Rules: corrected or reference.", autocompletion=_complete.rules),
     selection: str = typer.Option(
-        "validation", help="What selects epoch and bias; test repeats a reference's fault and is never ranked."
+        "validation",
+        help="What selects epoch and bias; test repeats a reference's fault and is never ranked.",
+        autocompletion=_complete.selections,
     ),
     seeds: int = typer.Option(1, min=1, help="Number of seeds, counted from 0."),
     set_: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Set one setting (`avgzsl show METHOD`); repeatable."),
@@ -48,11 +62,11 @@ def command(
 
 
 def _run(jobs: "list[tuple[RunConfig, ...]]", device: str, out: Path, dry_run: bool, as_json: bool) -> None:
-    from avgzsl_bench import plugins, runner
+    from avgzsl_bench import identity, plugins, runner
     from avgzsl_bench.files import make_folder
 
     runner.choose_device(device)
-    plans = [planned for job in jobs for planned in runner.plan(job, out)]
+    plans = [planned for job in jobs for planned in identity.plan(job, out)]
     _announce(plans, dry_run, as_json)
     if dry_run:
         return
@@ -72,18 +86,34 @@ def _announce(plans: "list[Plan]", dry_run: bool, as_json: bool) -> None:
     if not dry_run:
         return
     if as_json:
-        rows = [{**planned.identity, "run_id": planned.run_id, "done": planned.done} for planned in plans]
+        rows = [_row(planned) for planned in plans]
         typer.echo(json.dumps(rows, indent=1))
         return
     for planned in plans:
         typer.echo(_planned(planned))
 
 
+def _row(planned: "Plan") -> dict[str, Any]:
+    own = planned.config
+    ids = {"run_id": planned.run_id, "setting_id": planned.setting_id, "done": planned.done}
+    return {**ids, "identity": planned.identity, "settings": own.settings, "recipe": own.recipe, "search": list(own.search)}
+
+
 def _planned(planned: "Plan") -> str:
     setting = planned.config
-    changed = ", ".join(f"{key}={value}" for key, value in setting.changed.items()) or "all settings at their defaults"
+    chosen = {**setting.changed, **{f"encoder.{key}": value for key, value in setting.encoder_settings.items()}}
+    changed = ", ".join(f"{key}={_shown(value)}" for key, value in chosen.items()) or "all settings at their defaults"
+    tried = "; ".join(", ".join(f"{key}={_shown(value)}" for key, value in point.items()) for point in setting.search)
     where = f"{setting.method} on {setting.dataset}, seed {setting.seed}"
-    return f"{'done' if planned.done else 'to do'}  {planned.run_id}  {where}, recipe {setting.recipe}: {changed}"
+    searched = f"; chosen on validation among {tried}" if tried else ""
+    return f"{'done' if planned.done else 'to do'}  {planned.run_id}  {where}, recipe {setting.recipe}: {changed}{searched}"
+
+
+def _shown(value: Any) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    inner = ", ".join(f"{key}={one}" for key, one in value.items() if key != "name")
+    return f"{value['name']} ({inner})" if inner else str(value["name"])
 
 
 def _progress(plans: "list[Plan]") -> "AbstractContextManager[Any]":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 import typer
 
 from avgzsl_bench import datasets, plugins
+from avgzsl_bench.cli import _complete
 from avgzsl_bench.cli._sections import Section, draw
 from avgzsl_bench.errors import AvgzslError
 
@@ -23,17 +24,13 @@ def _names(kind: str) -> list[str]:
     return datasets.names() if kind == "datasets" else plugins.names(kind)
 
 
-def _complete(incomplete: str) -> list[str]:
-    return sorted({name for kind in plugins.FOLDERS for name in _names(kind) if name.startswith(incomplete)})
-
-
 def command(
-    name: str = typer.Argument(..., help="Name of a member of any kind (`avgzsl list`).", autocompletion=_complete),
+    name: str = typer.Argument(..., help="Name of a member of any kind (`avgzsl list`).", autocompletion=_complete.members),
 ) -> None:
     """Show the settings, paper and recipes of a method, or the facts about a data set, encoder or loss."""
     kinds = [kind for kind in plugins.FOLDERS if name in _names(kind)]
     if not kinds:
-        raise AvgzslError(plugins.unknown("name", name, _complete(""), "avgzsl list"))
+        raise AvgzslError(plugins.unknown("name", name, _complete.members(""), "avgzsl list"))
     for kind in kinds:
         draw(sections(kind, name))
 

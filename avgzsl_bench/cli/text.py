@@ -4,16 +4,24 @@ from typing import Annotated
 
 import typer
 
+from avgzsl_bench.cli import _complete
+
 app = typer.Typer(help="Fetch and list what text encoders need.", no_args_is_help=True)
 
 
 @app.command(epilog="Example: avgzsl text fetch minilm")
 def fetch(
-    encoder: Annotated[str, typer.Argument(help="Name of the encoder; `avgzsl list encoders` lists them.")],
+    encoder: Annotated[
+        str,
+        typer.Argument(help="Name of the encoder; `avgzsl list encoders` lists them.", autocompletion=_complete.encoders),
+    ],
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Setting of the encoder, as key=value; may be repeated.")
     ] = None,
-    dataset: Annotated[str, typer.Option("--dataset", help="Data set whose word vectors are imported (word2vec).")] = "",
+    dataset: Annotated[
+        str,
+        typer.Option("--dataset", help="Data set whose word vectors are imported (word2vec).", autocompletion=_complete.datasets),
+    ] = "",
     source: Annotated[str, typer.Option("--from", help="File to import word vectors from (word2vec).")] = "",
 ) -> None:
     """Fetch an encoder's weights, or import its vectors."""

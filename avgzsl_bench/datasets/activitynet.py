@@ -12,7 +12,7 @@ class ActivityNet(Dataset):
 
     name = "activitynet"
     revision = "1"
-    licence = "none stated for the clips; the videos are their owners'"
+    licence = "none stated by its authors"
     citation = _authors.CITATION.format(
         "Caba Heilbron et al., ActivityNet: A Large-Scale Video Benchmark for Human Activity Understanding, CVPR 2015"
     )

@@ -12,7 +12,7 @@ class Ucf(Dataset):
 
     name = "ucf"
     revision = "1"
-    licence = "none stated by its authors; research use"
+    licence = "none stated by its authors"
     citation = _authors.CITATION.format(
         "Soomro, Zamir, Shah, UCF101: A Dataset of 101 Human Action Classes From Videos in the Wild, 2012"
     )

@@ -97,12 +97,19 @@ def _check_class_lists(layout: Layout, source: Folder | Zip) -> None:
         path = f"class-split/{layout.split}_split/{FOLDERS[name]}.txt"
         if path not in source.names:
             continue
-        listed = {layout.class_id(line.strip(), path) for line in source.read(path).decode().splitlines() if line.strip()}
+        listed = {layout.class_id(line.strip(), path) for line in _text(source, path).splitlines() if line.strip()}
         wanted = {i for i, info in enumerate(layout.classes) if info.role in ROLES_IN[name]}
         if listed != wanted:
             odd = layout.classes[min(listed ^ wanted)].name
             verb = "lists" if min(listed ^ wanted) in listed else "lacks"
             raise AvgzslError(f"{path} {verb} {odd!r}, against the published split; get class-split from its authors again")
+
+
+def _text(source: Folder | Zip, path: str) -> str:
+    try:
+        return source.read(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise AvgzslError(f"{path} is no readable text file ({error}); get class-split from its authors again") from error
 
 
 def _word_vectors(layout: Layout, source: Folder | Zip) -> Mapping[str, NDArray[np.float32]]:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Pla
 from avgzsl_bench import plugins
 from avgzsl_bench.contracts import Loss
 from avgzsl_bench.errors import AvgzslError
+from avgzsl_bench.settings import validated
 
 
 class LossChoice(BaseModel):
@@ -22,7 +23,8 @@ def _of_family(family: str) -> Callable[[LossChoice], LossChoice]:
         kind = plugins.load("losses", choice.name)
         if kind.family != family:
             raise AvgzslError(f"loss {choice.name!r} is of the {kind.family} family and cannot stand in for one of {family}")
-        return LossChoice(name=choice.name, **kind.Settings(**(choice.model_extra or {})).model_dump())
+        own = validated(kind.Settings, choice.model_extra or {}, f"loss {choice.name}", f"avgzsl show {choice.name}")
+        return LossChoice(name=choice.name, **own.model_dump())
 
     return check
 

@@ -1,4 +1,8 @@
-"""Gaussians of clips and of class text, and the distances between them that several losses share."""
+"""Gaussians of clips and of class text, and the distances between them that several losses share.
+
+On CUDA torch's svd and eigvalsh wait for the device: a step with several texts a class (`between_classes`) or with a
+low-rank distance (`low_rank`) costs a synchronisation with the host. Diagonal distances and single texts need neither.
+"""
 
 import torch
 from pydantic import Field

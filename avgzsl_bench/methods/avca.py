@@ -1,8 +1,9 @@
 """AVCA (Mercea et al., 2022): cross-attention between sound and picture, joined with class text by triplets and reconstruction.
 
 Symbols are the paper's: φ encoded features, θ joint space, ρ decoded text. Only θ_v is scored; sound enters by the attention.
-Paper form: positions are trained. Reference form, as the released code does: positions stay as drawn, and two unused passes
-move batch-norm statistics, a second projection of the reconstructed features and an inference pass after each step.
+Paper form: positions are trained. Reference form, as the released code does: positions stay as drawn, and three unused passes
+move batch-norm statistics: the other class's θ_w decoded, a second projection of the reconstructed features, and an inference
+pass after each step.
 """
 
 from collections.abc import Mapping

@@ -6,10 +6,10 @@ Reference form: what the released code trains, five times the squared error betw
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -53,6 +53,16 @@ class Kda(Method):
         classification_loss: losses.ClassificationLoss = Field(
             "adaptive_margin", validate_default=True, description="L_kaml (paper form)."
         )
+
+        @model_validator(mode="after")
+        def _reference_reads(self) -> Self:
+            if self.form == "paper":
+                return self
+            default = type(self)()
+            for name in ("dropout_decoder", "alignment_loss", "classification_loss"):
+                if getattr(self, name) != getattr(default, name):
+                    raise ValueError(f"the reference form does not read {name}; leave it out")
+            return self
 
     settings: Settings
 

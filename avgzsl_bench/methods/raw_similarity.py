@@ -22,7 +22,7 @@ class RawSimilarity(Method):
         if not shapes.shared:
             raise AvgzslError(
                 "raw_similarity compares features with text, and these features share no space with this text encoder; "
-                "choose another --encoder or --features"
+                "choose another --encoder or --features (on demo: --features shared)"
             )
 
     def prepare(self, training: Training, classes: ClassText) -> Tensor:

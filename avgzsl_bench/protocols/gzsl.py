@@ -87,6 +87,7 @@ class _Session:
         self.rules = run.rules
         self.settings = run.candidates or (run.settings,)
         self.job = run
+        self.candidate = 0  # the one that is being trained
         self.cost = {"train_seconds": 0.0, "evaluate_seconds": 0.0}
         self.checkpoint = run.folder / "checkpoint.pt"
         self.selection = run.folder / "selection.json"
@@ -94,13 +95,14 @@ class _Session:
     def evaluate(self) -> Evaluation:
         """Select, retrain, unseal, score."""
         chosen = self._written_selection() or self._select()
-        settings = self.settings[chosen["candidate"]]
+        self.candidate = chosen["candidate"]
+        settings = self.settings[self.candidate]
         method, stage = self._retrain(chosen, settings)
         exam = self._test_exam()
         with self._timed("evaluate_seconds"):
             decisions = self._decide(method, stage, exam)
         cost = {**self.cost, "parameters": sum(part.numel() for part in method.parameters())}
-        weights = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
+        weights = {name: value.detach().cpu().clone() for name, value in method.state_dict().items()}
         return Evaluation(
             self._public(chosen),
             self._metrics(decisions, exam, chosen),
@@ -139,11 +141,11 @@ class _Session:
         self, index: int, stage: Stage, exam: Exam, finished: list[dict[str, Any]], state: dict[str, Any] | None
     ) -> dict[str, Any]:
         """Stage 1 for one candidate: train, score validation after every epoch, keep the best epoch and its bias."""
-        settings = self.settings[index]
+        self.candidate, settings = index, self.settings[index]
         trainer = self._trainer(stage, settings)
         progress = Progress()
         if state and state["trainer"]:
-            trainer.load_state_dict(state["trainer"])
+            self._resume(trainer, state)
             progress = Progress(state["best"], state["drops"])
         epochs = getattr(settings, "epochs", 0)  # an untrained method has none
         for epoch in self._epochs(trainer, epochs):
@@ -164,16 +166,17 @@ class _Session:
     def _search(self, winner: int, finished: list[dict[str, Any]]) -> dict[str, Any] | None:
         if not self.job.candidates:
             return None
-        dumps = [settings.model_dump() for settings in self.settings]
-        keys = [key for key in dumps[0] if any(dump[key] != dumps[0][key] for dump in dumps)]
-        grid = [{key: dump[key] for key in keys} for dump in dumps]
+        grid = list(self.job.grid)
         return {"grid": grid, "winner": grid[winner], "values": [trial["value"] for trial in finished]}
 
     def _written_selection(self) -> dict[str, Any] | None:
         if not self.selection.is_file():
             return None
-        chosen: dict[str, Any] = json.loads(self.selection.read_text())
-        return chosen if chosen["epoch"] is not None else None
+        try:
+            chosen: dict[str, Any] = json.loads(self.selection.read_text())
+            return chosen if chosen["epoch"] is not None else None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise AvgzslError(f"{self.selection} is damaged; remove its folder to start the run again") from error
 
     # retraining (stage 2)
 
@@ -181,7 +184,7 @@ class _Session:
         stage = self._stage(2)
         trainer = self._trainer(stage, settings)
         if state := self._restore(2):
-            trainer.load_state_dict(state["trainer"])
+            self._resume(trainer, state)
         follows = self.rules == "reference" and chosen["split"] == "validation" and trainer.method.turns
         exam = self._validation_exam() if follows else None
         for epoch in self._epochs(trainer, chosen["epoch"]):
@@ -220,9 +223,7 @@ class _Session:
         counts = np.bincount(training.rows_of(clips.label, ids), minlength=len(ids))
         empty = [self.splits.classes[ids[row]].name for row in np.flatnonzero(counts == 0)]
         if empty:
-            raise AvgzslError(
-                f"no clips of {', '.join(empty[:5])} to score: a mean over classes is undefined; import them"
-            )
+            raise AvgzslError(f"no clips of {', '.join(empty[:5])} to score: a mean over classes is undefined; import them")
         mask = torch.tensor([i in set(seen) for i in ids], device=self.job.device)
         return Exam(training.on_device(clips, self.job.device), clips.label, seen, unseen, ClassText(self.vectors[ids], mask))
 
@@ -261,8 +262,9 @@ class _Session:
             return calibration.grid_bias(decisions, exam.seen, exam.unseen)
         return calibration.best_bias(calibration.sweep(decisions, exam.seen, exam.unseen))
 
-    def _report(self, number: int, trainer: training.Trainer, epochs: int, losses: dict[str, float], value: float | None) -> None:
-        logs = {"stage": number, "epochs": epochs, "losses": losses, "harmonic_mean": value, **self.cost}
+    def _report(self, stage: int, trainer: training.Trainer, epochs: int, losses: dict[str, float], value: float | None) -> None:
+        tried = self.job.grid[self.candidate] if self.job.grid else {}
+        logs = {"stage": stage, "epochs": epochs, "searched": tried, "losses": losses, "harmonic_mean": value, **self.cost}
         self.job.report(trainer.epochs, logs)
 
     @contextmanager
@@ -281,18 +283,22 @@ class _Session:
         write_whole(self.checkpoint, buffer.getvalue())
 
     def _restore(self, stage: int) -> dict[str, Any] | None:
+        """The checkpoint, if it is of this stage; read to the host, since loading moves each part where it belongs."""
         if not self.checkpoint.is_file():
             return None
         try:
-            state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.job.device, weights_only=True)
+            state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            self.cost = state["cost"]
+            return state if state["stage"] == stage else None
         except Exception as error:
-            raise AvgzslError(
-                f"checkpoint {self.checkpoint} cannot be read ({error}); remove it to start the run again"
-            ) from error
-        if state["stage"] != stage:
-            return None
-        self.cost = state["cost"]
-        return state
+            said = " ".join(str(error).split())[:200]
+            raise AvgzslError(f"checkpoint {self.checkpoint} cannot be read ({said}); remove it to start again") from error
+
+    def _resume(self, trainer: training.Trainer, state: dict[str, Any]) -> None:
+        try:
+            trainer.load_state_dict(state["trainer"])
+        except (RuntimeError, KeyError, ValueError, TypeError) as error:
+            raise AvgzslError(f"checkpoint {self.checkpoint} does not fit this method; remove it to start again") from error
 
     # results
 
@@ -316,10 +322,9 @@ class _Session:
 
     def _warn_scale(self, first: float, second: float) -> None:
         small, large = sorted((first, second))
-        if large > SCALE_WARNING * small:
-            log.warning(
-                "the scores' scale went from %.3g in stage 1 to %.3g in stage 2: the seen bias may not carry over", first, second
-            )
+        if large > SCALE_WARNING * small and not self.job.method.floor:
+            who, said = f"{self.job.method.__name__}, seed {self.job.seed}", f"{first:.3g} in stage 1, {second:.3g} in stage 2"
+            log.warning("warning: %s: the scores' scale is %s, so the seen bias may not carry over (score_scale)", who, said)
 
     def _per_class(self, decisions: metrics.Decisions, exam: Exam, bias: float) -> dict[str, list[Any]]:
         counts = metrics.per_class(decisions, bias, exam.seen, exam.unseen, self.rules)

@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 from avgzsl_bench import config, plugins, records
 from avgzsl_bench.contracts import Launcher
 from avgzsl_bench.errors import AvgzslError
-from avgzsl_bench.runner import Options, plan
+from avgzsl_bench.identity import plan
+from avgzsl_bench.runner import Options
 from avgzsl_bench.testing.kit import Skip
 
 

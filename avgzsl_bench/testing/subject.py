@@ -13,8 +13,8 @@ from torch import Tensor
 from avgzsl_bench import config, datasets, plugins, training
 from avgzsl_bench.contracts import Batch, ClassText, Clips, Method, Settings, Shapes, Splits, Training, TrainingSettings
 from avgzsl_bench.errors import AvgzslError
+from avgzsl_bench.identity import Material
 from avgzsl_bench.layers import reseed
-from avgzsl_bench.runner import Material
 from avgzsl_bench.testing.kit import Skip
 
 DATASET = "demo"

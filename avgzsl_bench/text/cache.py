@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,19 @@ def encoded(name: str, encoder: TextEncoder, texts: Sequence[str]) -> NDArray[np
 
 
 def key(name: str, encoder: TextEncoder, texts: Sequence[str]) -> str:
-    """Hash of everything that decides the vectors: texts, encoder, revision and settings."""
+    """Hash of everything that decides the vectors: texts, encoder, revision, settings, libraries and type of device."""
     content: dict[str, Any] = {"encoder": name, "revision": encoder.revision, "texts": list(texts)}
+    content["device"] = encoder.device.partition(":")[0]
+    content["libraries"] = {library: _version(library) for library in ("torch", *encoder.libraries)}
     content["settings"] = encoder.settings.model_dump(mode="json", exclude=set(PLACES))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return ""
 
 
 def _checked(name: str, vectors: NDArray[np.float32], texts: Sequence[str]) -> NDArray[np.float32]:

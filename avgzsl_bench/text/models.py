@@ -1,6 +1,7 @@
 """What encoders with weights share: finding the weights on this machine, naming them by hash, fetching them, batches."""
 
 import hashlib
+import json
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -15,10 +16,13 @@ from avgzsl_bench.files import sha256
 log = logging.getLogger(__name__)
 
 BATCH = 64  # texts encoded at a time
-CONFIGS = {"config.json", "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"}
-TOKENIZER = {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt"}
-VOCABULARY = {"tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"}
-FILES = CONFIGS | TOKENIZER | VOCABULARY  # what decides a model's vectors, beside its weights
+CONFIGS = {"config.json", "tokenizer_config.json"}
+SENTENCES = {"modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"}  # of sentence-transformers only
+TOKENIZER = "tokenizer.json"  # a whole tokenizer, preferred to what older ones are put together from
+VOCABULARY = {"vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"}
+PIECES = VOCABULARY | {"special_tokens_map.json", "added_tokens.json", "merges.txt"}
+SAFE = ("model.safetensors", "model.safetensors.index.json")
+WEIGHTS = (*SAFE, "pytorch_model.bin", "pytorch_model.bin.index.json")  # the order in which the loaders look
 
 
 def batches(texts: Sequence[str]) -> Iterator[list[str]]:
@@ -70,8 +74,12 @@ def missing(encoder: str, settings: Any, what: str) -> AvgzslError:
 
 
 def cached_file(repo: str, *names: str) -> Path | None:
-    """The first of these files of a hub repository that the local hub cache holds; opens no socket."""
-    from huggingface_hub import try_to_load_from_cache
+    """The first of these files that a hub repository has, if the local hub cache holds it; opens no socket.
+
+    A later name counts only where the repository is known to lack the earlier ones: otherwise the revision would depend
+    on which of them happens to be here.
+    """
+    from huggingface_hub import _CACHED_NO_EXIST, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
@@ -80,7 +88,8 @@ def cached_file(repo: str, *names: str) -> Path | None:
         raise AvgzslError(
             f"encoder.model={repo!r} is not the name of a hub model; give one, or a folder as encoder.path"
         ) from None
-    return next((Path(path) for path in found if isinstance(path, str)), None)
+    first = next((path for path in found if path is not _CACHED_NO_EXIST), None)
+    return Path(first) if isinstance(first, str) else None
 
 
 def cached_folder(repo: str) -> Path | None:
@@ -110,13 +119,14 @@ def download_folder(repo: str) -> Path:
     """A model's configuration, tokenizer and weights (safetensors where there are any), downloaded into the hub cache."""
     from huggingface_hub import snapshot_download
 
-    wanted = [pattern for name in sorted(FILES) for pattern in (name, f"[0-9]*/{name}")]
+    names = sorted({*CONFIGS, *SENTENCES, TOKENIZER, *PIECES, *SAFE})
+    wanted = [pattern for name in names for pattern in (name, f"[0-9]*/{name}")]
     try:
         folder = Path(
             snapshot_download(repo, allow_patterns=[*wanted, "*.safetensors"], ignore_patterns=["onnx/*", "openvino/*"])
         )
         if not _weights(folder):
-            snapshot_download(repo, allow_patterns=["pytorch_model*.bin"])
+            snapshot_download(repo, allow_patterns=["pytorch_model*.bin", "pytorch_model.bin.index.json"])
     except (OSError, ValueError) as error:
         raise _unreachable(repo, error) from error
     if not _complete(folder):
@@ -130,21 +140,44 @@ def _unreachable(repo: str, error: Exception) -> AvgzslError:
 
 
 def _weights(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    """The one set of weights that the loaders take, with the index of those in several files; empty unless all are there."""
+    first = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+    if first is None or first.suffix != ".json":
+        return [first] if first else []
+    try:
+        shards = [folder / name for name in sorted(set(json.loads(first.read_bytes())["weight_map"].values()))]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+    return [first, *shards] if all(path.is_file() for path in shards) else []
 
 
 def _complete(folder: Path) -> bool:
     names = {path.name for path in folder.glob("*")}
-    return "config.json" in names and bool(names & VOCABULARY) and bool(_weights(folder))
+    return "config.json" in names and bool(names & {TOKENIZER, *VOCABULARY}) and bool(_weights(folder))
 
 
-def folder_revision(folder: Path) -> str:
-    """Hash of the files of a model folder that decide its vectors; equal wherever the folder lies."""
+def folder_revision(folder: Path, sentences: bool = False) -> str:
+    """Hash of the files of a model folder that decide its vectors, whatever else it holds; equal wherever the folder lies.
+
+    `sentences` adds what sentence-transformers reads beyond transformers.
+    """
     if not _complete(folder):
         raise AvgzslError(f"{folder} holds no model; it should have config.json, a tokenizer and model.safetensors")
-    parts = [path for path in sorted(folder.glob("[0-9]*_*/*")) if path.name in FILES or path.suffix == ".safetensors"]
-    own = [path for path in sorted(folder.glob("*")) if path.name in FILES]
-    return revision({str(path.relative_to(folder)): path for path in [*own, *_weights(folder), *parts]})
+    used = _used(folder)
+    if sentences:
+        modules = [_used(module) for module in sorted(folder.glob("[0-9]*_*"))]
+        used += [path for module in modules for path in module] + _present(folder, SENTENCES)
+    return revision({path.relative_to(folder).as_posix(): path for path in used})
+
+
+def _used(folder: Path) -> list[Path]:
+    # beside tokenizer.json, the pieces of an older tokenizer repeat what it says, and some caches lack them
+    tokenizer = _present(folder, {TOKENIZER}) or _present(folder, PIECES)
+    return [*_present(folder, CONFIGS), *tokenizer, *_weights(folder)]
+
+
+def _present(folder: Path, names: set[str]) -> list[Path]:
+    return [folder / name for name in sorted(names) if (folder / name).is_file()]
 
 
 def revision(files: dict[str, Path]) -> str:

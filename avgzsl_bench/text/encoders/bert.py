@@ -16,6 +16,7 @@ class Bert(TextEncoder):
     """Pooled hidden states of the last layer, padding left out."""
 
     licence = "Apache-2.0 (bert-base-uncased; others have their own)"
+    libraries = ("transformers", "tokenizers")
 
     class Settings(TextEncoder.Settings):
         model: str = Field("bert-base-uncased", description="Name of the model on the hub.")

@@ -24,6 +24,7 @@ class Clip(TextEncoder):
     """Projected text features of a CLIP model, in the space of its picture features."""
 
     licence = "MIT (OpenAI's weights; others have their own)"
+    libraries = ("open_clip_torch",)
 
     class Settings(TextEncoder.Settings):
         model: str = Field("ViT-B-32", description="Architecture, as open_clip names it.")

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from avgzsl_bench.contracts import TextEncoder
 from avgzsl_bench.text import models
-from avgzsl_bench.text.encoders.sentence_transformer import MINILM, encode
+from avgzsl_bench.text.encoders.sentence_transformer import LIBRARIES, MINILM, encode
 
 
 class MiniLM(TextEncoder):
@@ -17,13 +17,14 @@ class MiniLM(TextEncoder):
 
     licence = "Apache-2.0"
     extra = "minilm"
+    libraries = LIBRARIES
 
     class Settings(TextEncoder.Settings):
         path: str = Field("", description="Folder of the model; empty takes the installed package, else the hub cache.")
 
     @property
     def revision(self) -> str:
-        return models.folder_revision(self._folder())
+        return models.folder_revision(self._folder(), sentences=True)
 
     @property
     def space(self) -> str:

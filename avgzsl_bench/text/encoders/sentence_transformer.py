@@ -11,6 +11,7 @@ from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.text import models
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+LIBRARIES = ("sentence-transformers", "transformers", "tokenizers")
 
 
 class SentenceTransformer(TextEncoder):
@@ -18,6 +19,7 @@ class SentenceTransformer(TextEncoder):
 
     licence = "Apache-2.0 (the default model; others have their own)"
     extra = "sentence-transformers"
+    libraries = LIBRARIES
 
     class Settings(TextEncoder.Settings):
         model: str = Field(MINILM, description="Name of the model on the hub.")
@@ -25,7 +27,7 @@ class SentenceTransformer(TextEncoder):
 
     @property
     def revision(self) -> str:
-        return models.folder_revision(self._folder())
+        return models.folder_revision(self._folder(), sentences=True)
 
     @property
     def space(self) -> str:
