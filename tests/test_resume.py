@@ -17,30 +17,11 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the kills fork 
 
 # a plateau patience of 0 drops the learning rate within the few epochs of stage 1
 QUICK = {"plateau_patience": 0, "learning_rate": 0.02}
+AVCA = {"encoder_hidden": 32, "projector_hidden": 32, "width": 24, "dropout_encoder": 0.2, "batch_size": 32}
+KDA = {"width": 24, "video_hidden": 24, "dropout_projector": 0.3, "batch_size": 48}
 CASES = {
-    "avca": {
-        "settings": {
-            **QUICK,
-            "encoder_hidden": 32,
-            "projector_hidden": 32,
-            "width": 24,
-            "epochs": 4,
-            "batches_per_epoch": 3,
-            "batch_size": 32,
-            "dropout_encoder": 0.2,
-        }
-    },
-    "kda": {
-        "settings": {
-            **QUICK,
-            "width": 24,
-            "video_hidden": 24,
-            "epochs": 4,
-            "batches_per_epoch": 2,
-            "batch_size": 48,
-            "dropout_projector": 0.3,
-        }
-    },
+    "avca": {"settings": {**QUICK, **AVCA, "epochs": 4, "batches_per_epoch": 3}},
+    "kda": {"settings": {**QUICK, **KDA, "epochs": 4, "batches_per_epoch": 2}},
     "devise, searched": {"settings": {**QUICK, "epochs": 3, "batches_per_epoch": 3}, "search": {"batch_size": [16, 32]}},
     "devise, reference rules": {"settings": {**QUICK, "epochs": 4, "batches_per_epoch": 3}, "rules": "reference"},
     "devise, selected on test": {"settings": {**QUICK, "epochs": 3}, "rules": "reference", "selection": "test"},
@@ -143,7 +124,12 @@ def vectors(tmp_path_factory):
         patch.setenv("AVGZSL_CACHE", str(tmp_path_factory.mktemp("cache")))
         names = [info.text_name for info in datasets.get("demo").classes("main")]
         features.store_word_vectors("demo", {name: text_vector(name).astype("float32") for name in names})
+        # one run here, so that no child has to import and make everything again; on one thread, which a fork survives
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        list(runner.run_job(job_of("devise, searched"), runner.Options(tmp_path_factory.mktemp("warm"), "cpu")))
         yield os.environ["AVGZSL_DATA"]
+        torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)
