@@ -209,5 +209,5 @@ def test_choices_are_complete_and_of_their_family():
         Devise.Settings(classification_loss="triplet")
     with pytest.raises(AvgzslError, match="did you mean sje"):
         Devise.Settings(classification_loss="sjee")
-    with pytest.raises(ValidationError):
+    with pytest.raises(AvgzslError, match="loss sje has no setting 'margni'; did you mean margin"):
         Devise.Settings(classification_loss={"name": "sje", "margni": 0.5})

@@ -38,6 +38,8 @@ def build(name, seed=0, **settings):
     kind = plugins.load("methods", name)
     fields = kind.Settings.model_fields
     settings |= {field: 0.3 for field in fields if field.startswith("dropout")}
+    if settings.get("form") == "reference" and "alignment_loss" in fields:
+        del settings["dropout_decoder"]  # KDA's reference form has no text side, and refuses its settings
     settings |= {field: value for field, value in SMALL.items() if field in fields}
     torch.manual_seed(seed)
     method = kind(kind.Settings(**settings), SHAPES)
