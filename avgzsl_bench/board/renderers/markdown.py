@@ -48,7 +48,7 @@ def _rows(section: Section, table: Table) -> str:
     kept = [i for i in range(len(headers)) if any(line[i] not in ("", DASH) for line in lines)]
     align = ["left" if 0 < i < 7 else "right" for i in kept]
     body = [[line[i] for i in kept] for line in lines]
-    return tabulate(body, [headers[i] for i in kept], "github", colalign=align, disable_numparse=True)
+    return str(tabulate(body, [headers[i] for i in kept], "github", colalign=align, disable_numparse=True))
 
 
 def _line(row: Row, table: Table) -> list[str]:
