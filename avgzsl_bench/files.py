@@ -44,7 +44,9 @@ def write_whole(path: Path, data: bytes | str) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise AvgzslError(f"could not write {path}: {error.strerror or error}; free the path or choose another") from error
+        raise AvgzslError(
+            f"could not write {path}: {error.strerror or error}; make room there or choose another place"
+        ) from error
     finally:
         with suppress(OSError):  # there is nothing to remove once it has taken its name
             temporary.unlink()
@@ -60,7 +62,9 @@ def whole_folder(target: Path) -> Iterator[Path]:
         yield temporary
         _exchange(temporary, target)
     except OSError as error:
-        raise AvgzslError(f"could not write {target}: {error.strerror or error}; free the path or choose another") from error
+        raise AvgzslError(
+            f"could not write {target}: {error.strerror or error}; make room there or choose another place"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

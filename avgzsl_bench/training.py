@@ -120,7 +120,8 @@ class Trainer:
                 totals[name] = totals[name] + value.detach() if name in totals else value.detach()
 
     def _read(self, totals: dict[str, Tensor], batches: int) -> dict[str, float]:
-        means = {name: value.item() / batches for name, value in totals.items()}
+        read = torch.stack(list(totals.values())).tolist() if totals else []  # one transfer for all terms
+        means = {name: value / batches for name, value in zip(totals, read, strict=True)}
         broken = [name for name, value in means.items() if not np.isfinite(value)]
         if broken:
             where = f"epoch {self.epochs} of stage {self.stage}"

@@ -98,6 +98,16 @@ def cached_folder(repo: str) -> Path | None:
     return config.parent if config and _complete(config.parent) else None
 
 
+def folder_of(encoder: str, settings: Any) -> Path:
+    """The folder that an encoder's settings (path, model) name. Raises AvgzslError naming the command that gets it."""
+    if settings.path:
+        return given_folder(settings.path)
+    folder = cached_folder(settings.model)
+    if folder is None:
+        raise missing(encoder, settings, settings.model)
+    return folder
+
+
 def download_file(repo: str, *names: str) -> Path:
     """The first of these files that a hub repository has, downloaded into the hub cache."""
     from huggingface_hub import hf_hub_download

@@ -50,12 +50,7 @@ class Bert(TextEncoder):
         return f"{self.settings.model}: {folder} ({models.size(folder)})"
 
     def _folder(self) -> Path:
-        if self.settings.path:
-            return models.given_folder(self.settings.path)
-        folder = models.cached_folder(self.settings.model)
-        if folder is None:
-            raise models.missing("bert", self.settings, self.settings.model)
-        return folder
+        return models.folder_of("bert", self.settings)
 
     def _pooled(self, model: Any, tokens: Any) -> Any:
         tokens = tokens.to(self.device)

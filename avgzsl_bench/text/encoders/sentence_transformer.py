@@ -41,12 +41,7 @@ class SentenceTransformer(TextEncoder):
         return f"{self.settings.model}: {folder} ({models.size(folder)})"
 
     def _folder(self) -> Path:
-        if self.settings.path:
-            return models.given_folder(self.settings.path)
-        folder = models.cached_folder(self.settings.model)
-        if folder is None:
-            raise models.missing("sentence_transformer", self.settings, self.settings.model)
-        return folder
+        return models.folder_of("sentence_transformer", self.settings)
 
 
 def encode(folder: Path, texts: list[str], device: str, extra: str) -> NDArray[np.float32]:
