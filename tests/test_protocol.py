@@ -127,6 +127,28 @@ def test_stage_2_runs_the_selected_epochs_and_replays_the_drops(tmp_path):
     assert len(set(by_epoch.values())) > 1, "no drop happened: the test shows nothing"
 
 
+def test_a_drop_before_the_selected_epoch_is_replayed_at_its_place(tmp_path):
+    from avgzsl_bench.protocols import gzsl
+
+    write(tmp_path / "table")
+    values = iter([0.2, 0.1, 0.3, 0.25])  # with a patience of 0 the rate drops after epochs 2 and 4; epoch 3 is selected
+    rates, step = {}, training.Trainer._step
+
+    def watched(trainer, batch, totals):
+        rates[trainer.stage, trainer.epochs] = trainer._rates()[0]
+        step(trainer, batch, totals)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.Trainer, "_step", watched)
+        patch.setattr(gzsl._Session, "_calibrate", lambda session, decisions, exam: (0.0, next(values)))
+        record = one(out=tmp_path / "runs", settings={**SMALL, "plateau_patience": 0})
+    assert record["selection"]["epoch"] == 3
+    assert record["selection"]["learning_rate_drops"] == [2]
+    first, second = ([rates[stage, epoch] for epoch in (1, 2, 3)] for stage in (1, 2))
+    assert second == pytest.approx(first)
+    assert second[2] == pytest.approx(second[1] / 10)
+
+
 def test_search_keeps_the_best_on_validation(tmp_path):
     write(tmp_path / "table")
     alone = {rate: one(out=tmp_path / "alone", settings={**SMALL, "learning_rate": rate}) for rate in (1e-6, 1e-2)}
