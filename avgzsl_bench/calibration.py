@@ -7,9 +7,6 @@ from numpy.typing import NDArray
 
 from avgzsl_bench.metrics import Decisions, Ids, at_bias, count_clips, gap, harmonic_mean
 
-PUBLISHED_GRID = np.linspace(0.0, 3.0, 16)
-"""The biases that the reference code of the AVCA family tries."""
-
 _DIGITS = 12  # harmonic means that agree to so many decimals are equal: running sums of class weights round by far less
 
 
@@ -65,14 +62,14 @@ def best_bias(curve: Sweep) -> tuple[float, float]:
     return float(bias[winner]), float(value[winner])
 
 
-def grid_bias(decisions: Decisions, seen_ids: Ids, unseen_ids: Ids) -> tuple[float, float]:
-    """The first bias of the published grid with the best HM under reference rules, and that HM.
+def grid_bias(decisions: Decisions, seen_ids: Ids, unseen_ids: Ids, biases: NDArray[np.float64]) -> tuple[float, float]:
+    """The first of some biases with the best HM under reference rules, and that HM.
 
     As `get_best_evaluation` of AVCA's release, but that a winning 0 stays 0.
     """
-    tried = [at_bias(decisions, float(bias), seen_ids, unseen_ids, "reference").harmonic_mean for bias in PUBLISHED_GRID]
+    tried = [at_bias(decisions, float(bias), seen_ids, unseen_ids, "reference").harmonic_mean for bias in biases]
     best = int(np.argmax(tried))
-    return float(PUBLISHED_GRID[best]), tried[best]
+    return float(biases[best]), tried[best]
 
 
 def oracle(curve: Sweep) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,19 +21,63 @@ class ClassInfo(NamedTuple):
 
 
 class FeatureSet(NamedTuple):
-    """Widths of a feature set, and the text space that a modality lives in, where it lives in one."""
+    """Widths of a feature set, and what is known of its modalities."""
 
     audio: int
     video: int
-    temporal: bool = False
-    spaces: Mapping[str, str] = {}
+    spaces: Mapping[str, str] = {}  # the text space that a modality lives in, where it lives in one
+    seconds: Mapping[str, float] = {}  # from one token of a modality to the next; empty: there are averaged features only
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Sequences of one modality, mapped: clip i is the `length[i]` rows of `parts[part[i]]` that begin at `start[i]`.
+
+    Rows are float32, or uint8 for features that were quantised to it. Nothing is read before `clip` is asked for one.
+    """
+
+    parts: tuple[NDArray[Any], ...]  # (tokens, dim) each
+    part: NDArray[np.int64]  # (clips,)
+    start: NDArray[np.int64]  # (clips,)
+    length: NDArray[np.int64]  # (clips,)
+
+    @classmethod
+    def flat(cls, rows: NDArray[Any], offsets: NDArray[np.int64]) -> "Tokens":
+        """Clips that lie after one another in `rows`; clip i ends where clip i + 1 begins, `offsets` (clips + 1,)."""
+        return cls((rows,), np.zeros(len(offsets) - 1, np.int64), offsets[:-1], np.diff(offsets))
+
+    @classmethod
+    def join(cls, several: "Sequence[Tokens]") -> "Tokens":
+        """The clips of all, in order, still where they are."""
+        first = np.cumsum([0, *(len(tokens.parts) for tokens in several)])
+        part = [tokens.part + before for tokens, before in zip(several, first, strict=False)]
+        columns = (np.concatenate([getattr(tokens, name) for tokens in several]) for name in ("start", "length"))
+        return cls(tuple(rows for tokens in several for rows in tokens.parts), np.concatenate(part), *columns)
+
+    @property
+    def dim(self) -> int:
+        """Width of a token."""
+        return int(self.parts[0].shape[1])
+
+    def __len__(self) -> int:
+        return len(self.length)
+
+    def __getitem__(self, chosen: NDArray[Any]) -> "Tokens":
+        """Some clips, by index or mask."""
+        return Tokens(self.parts, self.part[chosen], self.start[chosen], self.length[chosen])
+
+    def clip(self, index: int) -> NDArray[Any]:
+        """The tokens of one clip, (time, dim)."""
+        start = self.start[index]
+        rows: NDArray[Any] = self.parts[self.part[index]][start : start + self.length[index]]
+        return rows
 
 
 class Clips(NamedTuple):
     """Clips of one or more subsets, in the canonical order of the store (subset, then clip id)."""
 
-    audio: NDArray[np.float32]  # (clips, dim)
-    video: NDArray[np.float32]  # (clips, dim)
+    audio: NDArray[np.float32] | Tokens  # (clips, dim), or the sequences of temporal features
+    video: NDArray[np.float32] | Tokens
     label: NDArray[np.int64]  # (clips,) class id
     ids: tuple[str, ...]
 
@@ -49,6 +93,7 @@ class Splits:
     features: FeatureSet
     content_sha256: str  # of sorted clip ids and array bytes
     read: Callable[[str], Clips] = field(repr=False)
+    temporal: bool = False
     partial: bool = False
     synthetic: bool = False
 
@@ -72,11 +117,15 @@ class Splits:
     def _join(self, subsets: Sequence[str]) -> Clips:
         parts = [self.read(name) for name in subsets]
         return Clips(
-            np.concatenate([part.audio for part in parts]),
-            np.concatenate([part.video for part in parts]),
+            _joined([part.audio for part in parts]),
+            _joined([part.video for part in parts]),
             np.concatenate([part.label for part in parts]),
             tuple(clip for part in parts for clip in part.ids),
         )
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    return Tokens.join(parts) if isinstance(parts[0], Tokens) else np.concatenate(parts)
 
 
 class Dataset:
@@ -96,6 +145,9 @@ class Dataset:
         """Every class by id, with its role in this split."""
         raise NotImplementedError
 
-    def open(self, store: Path, features: str, split: str) -> Splits:
-        """Raises AvgzslError naming the import command when the features are not in the store."""
+    def open(self, store: Path, features: str, split: str, temporal: bool = False) -> Splits:
+        """Averaged features, or the sequences that they are the averages of (asked for where `seconds` are declared).
+
+        Raises AvgzslError naming the import command when the features are not in the store.
+        """
         raise NotImplementedError

@@ -117,10 +117,10 @@ def _check_choices(method: str, kind: type[Method], data: Dataset, features: str
         raise AvgzslError(f"--selection {selection!r}; choose validation or test")
     if selection == "test" and rules != "reference":
         raise AvgzslError("--selection test repeats a fault of a reference; it needs --rules reference")
-    if "temporal" in kind.needs:
-        raise AvgzslError(f"{method} needs temporal features, which this version cannot train on yet; choose another method")
-    if data.features[features].temporal:
-        raise AvgzslError(f"{method} needs averaged features but {features} are temporal; choose others with --features")
+    if "temporal" in kind.needs and not data.features[features].seconds:
+        timed = [name for name, found in data.features.items() if found.seconds]
+        hint = f"choose --features {' or '.join(timed)}" if timed else "choose another method"
+        raise AvgzslError(f"{method} needs temporal features, and {features} of {data.name} are averaged only; {hint}")
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,15 @@
 The conformance kit (`avgzsl_bench.testing`) is this file made executable.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 # apart, so that importing and listing data needs no torch
@@ -22,6 +22,7 @@ from avgzsl_bench.clips import Dataset as Dataset
 from avgzsl_bench.clips import FeatureSet as FeatureSet
 from avgzsl_bench.clips import Role as Role
 from avgzsl_bench.clips import Splits as Splits
+from avgzsl_bench.clips import Tokens as Tokens
 from avgzsl_bench.errors import AvgzslError
 
 if TYPE_CHECKING:
@@ -36,14 +37,14 @@ class Batch(NamedTuple):
     """Clips and the row of each one's class in the ClassText beside it. Parts a method does not need are `()`."""
 
     label: Tensor = ABSENT  # (clips,) int64, row in ClassText
-    audio: Tensor = ABSENT  # (clips, dim), or (clips, time, dim) for temporal methods
+    audio: Tensor = ABSENT  # (clips, dim), or (clips, time, dim) for temporal methods; padding is 0
     video: Tensor = ABSENT  # (clips, dim), or (clips, time, dim)
     label_negative: Tensor = ABSENT  # (clips,) a clip of another class, for methods that need "negatives"
     audio_negative: Tensor = ABSENT
     video_negative: Tensor = ABSENT
     audio_mask: Tensor = ABSENT  # (clips, time) bool, True where a token is real
     video_mask: Tensor = ABSENT
-    audio_time: Tensor = ABSENT  # (clips, time) seconds
+    audio_time: Tensor = ABSENT  # (clips, time) seconds from the start of the clip, also in padding and after a crop
     video_time: Tensor = ABSENT
 
 
@@ -57,7 +58,7 @@ class ClassText(NamedTuple):
 class Training(NamedTuple):
     """All clips and class texts of the stage's training split, for methods that fit in `prepare`."""
 
-    batch: Batch
+    batch: Batch  # of temporal features the labels only: they stay on disk
     classes: ClassText
 
 
@@ -95,6 +96,27 @@ class TrainingSettings(Settings):
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty added to the gradient by Adam.")
     plateau_patience: int = Field(3, ge=0, description="Epochs without a better validation HM before the learning rate drops.")
     plateau_factor: float = Field(0.1, gt=0, le=1, description="Factor of a learning-rate drop; 1 keeps the rate.")
+    score_every: int = Field(1, ge=1, description="Epochs from one scoring of validation to the next; the last is scored too.")
+
+
+class TemporalSettings(TrainingSettings):
+    """Settings of methods that need temporal features: how long a sequence may be.
+
+    Longer clips are cropped, at random in training and around the middle when scored; the video decides where, and the
+    audio follows in time. A batch is padded to the given length, or without one to its longest clip.
+    """
+
+    training_audio_tokens: int = Field(0, ge=0, description="Audio tokens of a training clip; 0 takes whole clips.")
+    training_video_tokens: int = Field(0, ge=0, description="Video tokens of a training clip; 0 takes whole clips.")
+    scoring_audio_tokens: int = Field(0, ge=0, description="Audio tokens of a scored clip; 0 takes whole clips.")
+    scoring_video_tokens: int = Field(0, ge=0, description="Video tokens of a scored clip; 0 takes whole clips.")
+
+    @model_validator(mode="after")
+    def _both_lengths(self) -> Self:
+        for when in ("training", "scoring"):
+            if (getattr(self, f"{when}_audio_tokens") > 0) != (getattr(self, f"{when}_video_tokens") > 0):
+                raise ValueError(f"give both {when}_audio_tokens and {when}_video_tokens, or neither")
+        return self
 
 
 class Method(nn.Module):
@@ -108,9 +130,13 @@ class Method(nn.Module):
     needs: ClassVar[frozenset[str]] = frozenset({"audio", "video"})  # of audio, video, negatives, temporal
     version: ClassVar[int] = 1  # raised when a change alters results
     paper: ClassVar[str] = ""  # citation key of `published/`
+    known_from: ClassVar[Literal["paper", "abstract"]] = "paper"  # abstract: re-implemented from it, so never ranked or compared
     floor: ClassVar[bool] = False  # a floor: nothing is learned, shown to be beaten
     seeded: ClassVar[bool] = True  # False: every seed gives the same result, so one run is enough
+    reference_biases: ClassVar[NDArray[np.float64]] = np.linspace(0.0, 3.0, 16)  # seen biases that the reference code tries
     turns: tuple[str, ...] = ("all",)  # one optimiser step each; () trains nothing
+    own_batches: bool = False  # every turn draws a batch of its own, as adversarial methods do
+    classifier_epochs: int = 0  # n: `prepare` fits a classifier for n epochs and gives all n, of which stage 1 selects one
 
     Settings: type[Settings] = TrainingSettings
 
@@ -132,7 +158,10 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def prepare(self, training: Training, classes: ClassText) -> Tensor:
-        """One row a candidate class, (classes, ...): its embedding, or a fitted classifier row. Called once an evaluation."""
+        """One row a candidate class, (classes, ...): its embedding, or a fitted classifier row. Called once an evaluation.
+
+        A method with `classifier_epochs` gives the rows after each of them, (epochs, classes, ...). Gradients are off.
+        """
         raise NotImplementedError
 
     def embed(self, batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -143,6 +172,20 @@ class Method(nn.Module):
         """Compatibility (clips, classes), higher is better; by default the negative Euclidean distance of `embed`."""
         clips, classes = self.embed(batch, rows)
         return -torch.cdist(clips, classes)
+
+    def scores_by_modality(self, batch: Batch, rows: Tensor) -> dict[str, Tensor]:
+        """Scores (clips, classes) of the audio and of the video alone, where `scores` combines two distances.
+
+        Under reference rules the seen bias is then the mean of the best biases of these and of `scores`.
+        """
+        return {}
+
+    def load_released(self, state: Mapping[str, Tensor]) -> None:
+        """Take the weights of the authors' released checkpoint.
+
+        Raises AvgzslError that lists names that are unknown or missing, and where no released weights are known.
+        """
+        raise AvgzslError(f"no released weights of {type(self).__name__} are known; give a model.safetensors of `avgzsl run`")
 
 
 class Loss:

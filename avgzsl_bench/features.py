@@ -1,19 +1,18 @@
-"""The on-disk feature store: one memory-mapped .npy per subset and modality, and a manifest that vouches for them."""
+"""The on-disk feature store: memory-mapped .npy files of each subset and modality, and a manifest that vouches for them."""
 
 import hashlib
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from avgzsl_bench import files
-from avgzsl_bench.clips import SUBSETS, ClassInfo, Clips, FeatureSet, Role, Splits
+from avgzsl_bench.clips import SUBSETS, ClassInfo, Clips, FeatureSet, Role, Splits, Tokens
 from avgzsl_bench.errors import AvgzslError
 
 MODALITIES = ("audio", "video")
@@ -46,19 +45,21 @@ class Subset(_Entry):
 
     clips: int
     expected: int | None
+    tokens: dict[str, int] = {}  # of each modality, where temporal
     sha256: str
     ids: list[str]
     stored: dict[str, tuple[int, int]]  # file name -> (size, mtime_ns) as written
 
 
 class Manifest(_Entry):
-    """Everything about one stored (data set, features, split) but the numbers themselves."""
+    """Everything about one stored (data set, features, split, temporal or not) but the numbers themselves."""
 
     format: Literal[1] = 1
     dataset: str
     revision: str
     features: str
     split: str
+    temporal: bool = False
     audio: int
     video: int
     own: bool = False  # a table of the user's own, known from this manifest only
@@ -71,18 +72,9 @@ class Manifest(_Entry):
     subsets: dict[str, Subset] = {}
 
 
-class Incoming(NamedTuple):
-    """Clips of one subset on their way into the store, in the order of their source."""
-
-    ids: list[str]
-    label: list[int]
-    blocks: Callable[[str], Iterator[NDArray[Any]]]  # rows of "audio" or "video" in the order of `ids`, piece by piece
-    expected: int | None = None
-
-
-def store_folder(store: Path, dataset: str, features: str, split: str) -> Path:
-    """Where the store keeps one (data set, features, split)."""
-    return store / f"{dataset}-{features}-{split}"
+def store_folder(store: Path, dataset: str, features: str, split: str, temporal: bool = False) -> Path:
+    """Where the store keeps one (data set, features, split), averaged or temporal."""
+    return store / f"{dataset}-{features}-{split}{'-temporal' if temporal else ''}"
 
 
 def manifests(store: Path) -> Iterator[Path]:
@@ -119,6 +111,7 @@ def open_splits(folder: Path, classes: tuple[ClassInfo, ...], widths: FeatureSet
         features=widths,
         content_sha256=manifest.content_sha256,
         read=partial(_read, folder, manifest),
+        temporal=manifest.temporal,
         partial=manifest.partial,
         synthetic=manifest.synthetic,
     )
@@ -126,29 +119,52 @@ def open_splits(folder: Path, classes: tuple[ClassInfo, ...], widths: FeatureSet
 
 def _read(folder: Path, manifest: Manifest, name: str) -> Clips:
     subset = manifest.subsets[name]
-    clips = _map(folder, name, subset.ids)
+    clips = map_subset(folder, name, subset.ids, manifest.temporal)
     same = all((folder / file).stat().st_mtime_ns == time for file, (_, time) in subset.stored.items())
     if not same and subset_sha256(clips) != subset.sha256:
         raise AvgzslError(f"the {name} clips in {folder} are not the ones that were imported; import them again")
     return clips
 
 
-def _map(folder: Path, name: str, ids: list[str]) -> Clips:
+def map_subset(folder: Path, name: str, ids: list[str], temporal: bool) -> Clips:
+    """The clips of one subset; rows stay on disk until they are used.
+
+    Raises AvgzslError for files that cannot be mapped.
+    """
     try:
         audio, video, label = (np.load(folder / f"{name}.{part}.npy", mmap_mode="c") for part in (*MODALITIES, "label"))
+        if not temporal:
+            return Clips(audio, video, label, tuple(ids))
+        ends = {modality: np.load(folder / f"{name}.{modality}.offsets.npy") for modality in MODALITIES}  # (clips + 1,)
     except (OSError, ValueError) as error:
         raise AvgzslError(f"the {name} clips in {folder} cannot be read ({error}); import them again") from error
-    return Clips(audio, video, label, tuple(ids))
+    return Clips(Tokens.flat(audio, ends["audio"]), Tokens.flat(video, ends["video"]), label, tuple(ids))
 
 
 def subset_sha256(clips: Clips) -> str:
-    """Hash of one subset's clip ids, class ids and array bytes: equal wherever the same clips were imported."""
+    """Hash of one subset's clip ids, class ids and array bytes: equal wherever the same clips were imported.
+
+    Of temporal clips it covers the length of each as well, and tokens in the type that they are stored in.
+    """
     digest = hashlib.sha256("\n".join(clips.ids).encode())
     for array, kind in ((clips.label, "<i8"), (clips.audio, "<f4"), (clips.video, "<f4")):
-        digest.update(repr(array.shape).encode())
-        for start in range(0, len(array), _ROWS):
-            digest.update(np.ascontiguousarray(array[start : start + _ROWS], dtype=kind).data)
+        for piece in _of_tokens(array) if isinstance(array, Tokens) else _of_rows(array, kind):
+            digest.update(piece)
     return digest.hexdigest()
+
+
+def _of_rows(array: NDArray[Any], kind: str) -> Iterator[bytes | memoryview]:
+    yield repr(array.shape).encode()
+    for start in range(0, len(array), _ROWS):
+        yield np.ascontiguousarray(array[start : start + _ROWS], dtype=kind).data
+
+
+def _of_tokens(tokens: Tokens) -> Iterator[bytes | memoryview]:
+    kind = tokens.parts[0].dtype.newbyteorder("<")
+    yield repr((len(tokens), tokens.dim, kind.str)).encode()
+    yield tokens.length.astype("<i8").data
+    for clip in range(len(tokens)):
+        yield np.ascontiguousarray(tokens.clip(clip), dtype=kind).data
 
 
 def content_sha256(subsets: Mapping[str, str]) -> str:
@@ -163,7 +179,7 @@ def verify(folder: Path) -> list[str]:
     problems = []
     for name, subset in manifest.subsets.items():
         try:
-            clips = _map(folder, name, subset.ids)
+            clips = map_subset(folder, name, subset.ids, manifest.temporal)
         except AvgzslError as error:
             problems.append(str(error))
             continue
@@ -173,88 +189,6 @@ def verify(folder: Path) -> list[str]:
     if not problems and content_sha256(found) != manifest.content_sha256:
         problems.append(f"the manifest in {folder} contradicts itself; import it again")
     return problems
-
-
-def write_store(folder: Path, manifest: Manifest, incoming: Mapping[str, Incoming]) -> Manifest:
-    """Write one store, whole or not at all; the manifest is completed with hashes and clip ids, and returned.
-
-    Raises AvgzslError for clips standing twice, classes with too few clips or none, more or fewer rows than clips, values
-    that are not finite, and a disk that refuses.
-    """
-    check_clips(manifest.classes, incoming)
-    with files.whole_folder(folder) as temporary:
-        subsets = {name: _write_subset(temporary, manifest, name, incoming[name]) for name in SUBSETS}
-        content = content_sha256({name: subset.sha256 for name, subset in subsets.items()})
-        complete = manifest.model_copy(update={"subsets": subsets, "content_sha256": content})
-        files.write_whole(temporary / "manifest.json", complete.model_dump_json(indent=1))
-    return complete
-
-
-def _write_subset(folder: Path, manifest: Manifest, name: str, incoming: Incoming) -> Subset:
-    order = sorted(range(len(incoming.ids)), key=incoming.ids.__getitem__)
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    for modality, dim in (("audio", manifest.audio), ("video", manifest.video)):
-        _write_rows(folder / f"{name}.{modality}.npy", (len(order), dim), place, incoming.blocks(modality), incoming.ids)
-    np.save(folder / f"{name}.label.npy", np.array(incoming.label, np.int64)[order])
-    ids = [incoming.ids[i] for i in order]
-    stored = {path.name: (path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.glob(f"{name}.*.npy"))}
-    sha256 = subset_sha256(_map(folder, name, ids))
-    return Subset(clips=len(ids), expected=incoming.expected, sha256=sha256, ids=ids, stored=stored)
-
-
-def _write_rows(
-    path: Path, shape: tuple[int, int], place: NDArray[np.int64], blocks: Iterator[NDArray[Any]], ids: list[str]
-) -> None:
-    out = np.lib.format.open_memmap(path, "w+", np.float32, shape)  # (clips, dim)
-    _claim(path)
-    row = 0
-    for block in blocks:
-        rows = slice(row, row + len(block))
-        if rows.stop > len(ids):
-            raise _miscounted(path, f"more than {len(ids)}", ids)
-        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is then named
-            out[place[rows]] = block
-        bad = ~np.isfinite(out[place[rows]]).all(axis=1)
-        if bad.any():
-            clip = ids[row + int(bad.argmax())]
-            raise AvgzslError(f"{path.stem}: clip {clip!r} holds NaN or infinite values; extract it again or leave it out")
-        row = rows.stop
-    if row < len(ids):
-        raise _miscounted(path, str(row), ids)
-    out.flush()
-
-
-def _miscounted(path: Path, found: str, ids: list[str]) -> AvgzslError:
-    return AvgzslError(f"{path.stem}: the source gives {found} rows for {len(ids)} clips; give one row a clip and import again")
-
-
-def _claim(path: Path) -> None:
-    """Claim the blocks of a sparse file, so that a full disk is an error here and not a killed process on a page fault."""
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-
-
-def check_clips(classes: list[ClassInfo], incoming: Mapping[str, Incoming]) -> None:
-    """No clip stands twice, and each subset has clips of exactly the classes whose role belongs there.
-
-    Raises AvgzslError naming the clip, or the class and the subset.
-    """
-    where: dict[str, str] = {}
-    for name in SUBSETS:
-        for clip in incoming[name].ids:
-            if clip in where:
-                twice = f"twice in {name}" if where[clip] == name else f"in both {where[clip]} and {name}"
-                raise AvgzslError(f"clip {clip!r} stands {twice}; keep it in one place")
-            where[clip] = name
-        present = set(incoming[name].label)
-        for i, info in enumerate(classes):
-            if (info.role in ROLES_IN[name]) != (i in present):
-                verb = "no clip of" if i not in present else "clips of"
-                raise AvgzslError(
-                    f"{name} has {verb} {info.name!r}, a class with the role {info.role}; mend the split or the files"
-                )
 
 
 def word_vectors_file(dataset: str) -> Path:

@@ -1,6 +1,6 @@
 """The training loop: sampler, optimisers, schedules, checkpoint state. Nothing here knows a method by name."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,33 +9,85 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from avgzsl_bench.contracts import Batch, ClassText, Clips, Method, Shapes, Training, TrainingSettings
+from avgzsl_bench.contracts import Batch, ClassText, Clips, Method, Shapes, Tokens, Training, TrainingSettings
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.layers import key_of, reseed, uniform
+from avgzsl_bench.sequences import Limits, gather
 
 SCORING_CHUNK = 8192  # clips scored at once, to bound memory; a constant, since a method may draw per call
+TEMPORAL_CHUNK = 64  # the same for sequences
+
+Seconds = Mapping[str, float]  # from one token of a modality to the next
+
+
+class Held(NamedTuple):
+    """Clips at hand: averaged features on the device, or sequences that stay mapped and are gathered batch by batch."""
+
+    audio: Tensor | Tokens  # (clips, dim)
+    video: Tensor | Tokens  # (clips, dim)
+    seconds: Seconds
+    device: torch.device
+
+    def batch(self, index: Tensor, limits: Limits = Limits(), place: Tensor | None = None) -> Batch:
+        """The clips at `index` (clips,), without labels; `place` in [0, 1) is where each longer sequence is cropped."""
+        if isinstance(self.audio, Tensor) and isinstance(self.video, Tensor):
+            return Batch(audio=self.audio[index], video=self.video[index])
+        assert isinstance(self.audio, Tokens), "both modalities are averaged, or neither"
+        assert isinstance(self.video, Tokens), "both modalities are averaged, or neither"
+        where = None if place is None else place.numpy()
+        audio, video = gather(self.audio, self.video, self.seconds, index.numpy(), limits, where, self.device)
+        return Batch(
+            audio=audio.values,
+            video=video.values,
+            audio_mask=audio.mask,
+            video_mask=video.mask,
+            audio_time=audio.time,
+            video_time=video.time,
+        )
+
+    @property
+    def temporal(self) -> bool:
+        """Whether these are sequences."""
+        return isinstance(self.audio, Tokens)
 
 
 class Pool(NamedTuple):
-    """Training clips on the device, and what the class-uniform sampler needs."""
+    """Training clips, and what the class-uniform sampler needs, on the device."""
 
-    audio: Tensor  # (clips, dim)
-    video: Tensor  # (clips, dim)
+    clips: Held
     label: Tensor  # (clips,) row of the class among the training classes
     order: Tensor  # (clips,) clips sorted by class
     start: Tensor  # (classes,) where a class begins in `order`
     size: Tensor  # (classes,) its number of clips
 
 
-def pool(clips: Clips, class_ids: Sequence[int], device: torch.device) -> Pool:
-    """Move clips to the device once. Raises AvgzslError when a class has no clips or a clip no class."""
+def pool(clips: Clips, class_ids: Sequence[int], device: torch.device, seconds: Seconds | None = None) -> Pool:
+    """Clips to train on. Raises AvgzslError when a class has no clips or a clip no class."""
     rows = rows_of(clips.label, class_ids)
     count = np.bincount(rows, minlength=len(class_ids))
     if (count == 0).any():
         empty = [class_ids[i] for i in np.flatnonzero(count == 0)[:5]]
         raise AvgzslError(f"training classes without clips: ids {empty}; import the data again (`avgzsl data verify`)")
-    arrays = (clips.audio, clips.video, rows, np.argsort(rows, kind="stable"), np.cumsum(count) - count, count)
-    return Pool(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays))
+    arrays = (rows, np.argsort(rows, kind="stable"), np.cumsum(count) - count, count)
+    return Pool(hold(clips, device, seconds), *(_moved(array, device) for array in arrays))
+
+
+def hold(clips: Clips, device: torch.device, seconds: Seconds | None = None) -> Held:
+    """Clips for batches: averaged features move to the device once; sequences stay where they are."""
+    audio, video = (part if isinstance(part, Tokens) else _moved(part, device) for part in (clips.audio, clips.video))
+    return Held(audio, video, seconds or {}, device)
+
+
+def _moved(array: NDArray[Any], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+
+def everything(data: Pool, classes: ClassText) -> Training:
+    """All that is trained on, for methods that fit in `prepare`; sequences stay on disk."""
+    audio, video = data.clips.audio, data.clips.video
+    if isinstance(audio, Tensor) and isinstance(video, Tensor):
+        return Training(Batch(label=data.label, audio=audio, video=video), classes)
+    return Training(Batch(label=data.label), classes)
 
 
 def rows_of(label: NDArray[np.int64], class_ids: Sequence[int]) -> NDArray[np.int64]:
@@ -61,13 +113,12 @@ def _within(data: Pool, row: Tensor, dice: Tensor) -> Tensor:
 
 
 def batch_of(data: Pool, index: Tensor, negative: Tensor | None = None) -> Batch:
-    """The clips at `index`, beside the negative clips where a method needs them."""
-    batch = Batch(label=data.label[index], audio=data.audio[index], video=data.video[index])
+    """The clips at `index` with their labels, beside the negative clips where a method needs them."""
+    batch = data.clips.batch(index)._replace(label=data.label[index])
     if negative is None:
         return batch
-    return batch._replace(
-        label_negative=data.label[negative], audio_negative=data.audio[negative], video_negative=data.video[negative]
-    )
+    other = data.clips.batch(negative)
+    return batch._replace(label_negative=data.label[negative], audio_negative=other.audio, video_negative=other.video)
 
 
 def build(kind: type[Method], settings: Any, shapes: Shapes, device: torch.device, *key: object) -> Method:
@@ -94,34 +145,59 @@ class Trainer:
 
     def epoch(self) -> dict[str, float]:
         """One epoch; returns the mean of every loss term. The device is read once, at the end."""
-        settings: TrainingSettings = self.method.settings
         self.epochs += 1
-        place = (self.seed, self.stage, self.epochs)
-        reseed(self.method, *place)
+        reseed(self.method, *self._place)
         self.method.train()
-        key = torch.tensor(key_of("sample", *place), dtype=torch.int32, device=self.data.label.device)
-        chosen, others = draw(self.data, settings.batches_per_epoch * settings.batch_size, key)
+        totals: dict[str, list[Tensor]] = {}
+        batches = self._batches()
+        for _ in range(self.method.settings.batches_per_epoch):
+            batch = next(batches)
+            for number, turn in enumerate(self.method.turns):
+                if number and self.method.own_batches:
+                    batch = next(batches)
+                self._step(turn, batch, totals)
+        return self._read(totals)
+
+    @property
+    def _place(self) -> tuple[int, int, int]:
+        return self.seed, self.stage, self.epochs
+
+    def _batches(self) -> Iterator[Batch]:
+        """Every batch of the epoch, drawn from its own key."""
+        settings: TrainingSettings = self.method.settings
+        count = settings.batches_per_epoch * (len(self.method.turns) if self.method.own_batches else 1)
+        key = torch.tensor(key_of("sample", *self._place), dtype=torch.int32, device=self.data.label.device)
+        chosen, others = (drawn.split(settings.batch_size) for drawn in draw(self.data, count * settings.batch_size, key))
+        if self.data.clips.temporal:
+            yield from self._sequences(chosen)
+            return
         negatives = "negatives" in self.method.needs
-        totals: dict[str, Tensor] = {}
-        for index, other in zip(chosen.split(settings.batch_size), others.split(settings.batch_size), strict=True):
-            self._step(batch_of(self.data, index, other if negatives else None), totals)
-        return self._read(totals, settings.batches_per_epoch)
+        for index, other in zip(chosen, others, strict=True):
+            yield batch_of(self.data, index, other if negatives else None)
 
-    def _step(self, batch: Batch, totals: dict[str, Tensor]) -> None:
-        for turn in self.method.turns:
-            with torch.set_grad_enabled(turn in self.optimisers):
-                terms = self.method(batch, self.classes, turn)
-            if not terms:
-                continue
-            self.method.zero_grad(set_to_none=True)
-            torch.stack(list(terms.values())).sum().backward()
-            self.optimisers[turn].step()
-            for name, value in terms.items():
-                totals[name] = totals[name] + value.detach() if name in totals else value.detach()
+    def _sequences(self, chosen: Sequence[Tensor]) -> Iterator[Batch]:
+        """Batches of sequences, each cropped at a place of its own; they are gathered on the host, to which indices move once."""
+        settings = self.method.settings
+        limits = Limits(settings.training_audio_tokens, settings.training_video_tokens)
+        index = torch.cat(list(chosen)).cpu()
+        place = uniform(torch.tensor(key_of("crop", *self._place), dtype=torch.int32), (len(index),))
+        for labels, host, where in zip(chosen, index.split(settings.batch_size), place.split(settings.batch_size), strict=True):
+            yield self.data.clips.batch(host, limits, where)._replace(label=self.data.label[labels])
 
-    def _read(self, totals: dict[str, Tensor], batches: int) -> dict[str, float]:
-        read = torch.stack(list(totals.values())).tolist() if totals else []  # one transfer for all terms
-        means = {name: value / batches for name, value in zip(totals, read, strict=True)}
+    def _step(self, turn: str, batch: Batch, totals: dict[str, list[Tensor]]) -> None:
+        with torch.set_grad_enabled(turn in self.optimisers):
+            terms = self.method(batch, self.classes, turn)
+        if not terms:
+            return
+        self.method.zero_grad(set_to_none=True)
+        torch.stack(list(terms.values())).sum().backward()
+        self.optimisers[turn].step()
+        for name, value in terms.items():
+            totals.setdefault(name, []).append(value.detach())
+
+    def _read(self, totals: dict[str, list[Tensor]]) -> dict[str, float]:
+        read = torch.stack([torch.stack(values).mean() for values in totals.values()]).tolist() if totals else []
+        means = dict(zip(totals, read, strict=True))  # one transfer for all terms
         broken = [name for name, value in means.items() if not np.isfinite(value)]
         if broken:
             where = f"epoch {self.epochs} of stage {self.stage}"
@@ -171,19 +247,36 @@ def _plateau(optimiser: torch.optim.Adam, settings: TrainingSettings) -> ReduceL
     return ReduceLROnPlateau(optimiser, mode="max", factor=settings.plateau_factor, patience=settings.plateau_patience)
 
 
-def on_device(clips: Clips, device: torch.device) -> Batch:
-    """All clips as one batch without labels."""
-    return Batch(
-        audio=torch.from_numpy(np.ascontiguousarray(clips.audio)).to(device),
-        video=torch.from_numpy(np.ascontiguousarray(clips.video)).to(device),
-    )
+@torch.no_grad()
+def prepare(method: Method, training: Training, classes: ClassText, *key: object) -> Tensor:
+    """The rows of the candidate classes in evaluation mode, (fits, classes, ...): one fit, or one for each classifier epoch."""
+    reseed(method.eval(), "scores", *key)
+    rows = method.prepare(training, classes)
+    return rows if method.classifier_epochs else rows[None]
 
 
 @torch.no_grad()
-def score(method: Method, clips: Batch, training: Training, classes: ClassText, *key: object) -> Tensor:
+def score(method: Method, clips: Held, rows: Tensor, *key: object) -> Tensor:
     """The score matrix (clips, classes) in evaluation mode, computed once, on the method's device."""
-    method.eval()
-    reseed(method, "scores", *key)
-    rows = method.prepare(training, classes)
-    chunks = zip(clips.audio.split(SCORING_CHUNK), clips.video.split(SCORING_CHUNK), strict=True)
-    return torch.cat([method.scores(Batch(audio=audio, video=video), rows) for audio, video in chunks])
+    reseed(method.eval(), "scores", *key)
+    return _in_chunks(clips, method.settings, lambda batch: {"": method.scores(batch, rows)})[""]
+
+
+@torch.no_grad()
+def score_modalities(method: Method, clips: Held, rows: Tensor, *key: object) -> dict[str, Tensor]:
+    """The score matrices (clips, classes) of audio and video alone, where the method combines them; else none."""
+    reseed(method.eval(), "scores", *key)
+    return _in_chunks(clips, method.settings, lambda batch: method.scores_by_modality(batch, rows))
+
+
+def _in_chunks(clips: Held, settings: Any, scores: Callable[[Batch], dict[str, Tensor]]) -> dict[str, Tensor]:
+    if isinstance(clips.audio, Tokens) and isinstance(clips.video, Tokens):
+        limits = Limits(settings.scoring_audio_tokens, settings.scoring_video_tokens)
+        # clips of like length together, so that little is computed on padding
+        order = torch.from_numpy(np.argsort(clips.video.length + clips.audio.length, kind="stable"))
+        parts = [scores(clips.batch(index, limits)) for index in order.split(TEMPORAL_CHUNK)]
+        back = order.argsort().to(clips.device)
+        return {name: torch.cat([part[name] for part in parts])[back] for name in parts[0]}
+    pairs = zip(*(part.split(SCORING_CHUNK) for part in (clips.audio, clips.video) if isinstance(part, Tensor)), strict=True)
+    parts = [scores(Batch(audio=audio, video=video)) for audio, video in pairs]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -6,11 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avgzsl_bench import calibration
-from avgzsl_bench.calibration import PUBLISHED_GRID, ausuc, best_bias, grid_bias, oracle, score_scale, sweep
+from avgzsl_bench.calibration import ausuc, best_bias, grid_bias, oracle, score_scale, sweep
+from avgzsl_bench.contracts import Method
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.metrics import Decisions, at_bias, gap, zero_shot
 
 SEEN, UNSEEN = [0, 2, 5], [1, 4]
+GRID = Method.reference_biases
 
 
 def random_decisions(seed: int, levels: int) -> Decisions:
@@ -142,18 +144,18 @@ def test_ausuc_of_a_curve_by_hand():
 
 def test_the_grid_takes_the_first_best_and_zero_stays_zero():
     always = made((0, 0, 9.0, 1), (1, 0, -9.0, 1))
-    assert grid_bias(always, [0], [1]) == (0.0, 1.0)
+    assert grid_bias(always, [0], [1], GRID) == (0.0, 1.0)
     later = made((0, 0, 9.0, 1), (1, 0, 0.7, 1))
-    assert grid_bias(later, [0], [1]) == (pytest.approx(0.8), 1.0)
-    assert (len(PUBLISHED_GRID), PUBLISHED_GRID[0], PUBLISHED_GRID[-1]) == (16, 0.0, 3.0)
+    assert grid_bias(later, [0], [1], GRID) == (pytest.approx(0.8), 1.0)
+    assert (len(GRID), GRID[0], GRID[-1]) == (16, 0.0, 3.0)
 
 
 @settings(max_examples=40, deadline=None)
 @given(decisions)
 def test_the_sweep_is_never_worse_than_the_grid_off_the_change_points(given_decisions):
     odd = given_decisions._replace(seen_score=given_decisions.seen_score + np.float32(1 / 16))
-    assert not np.isin(gap(odd), PUBLISHED_GRID).any()  # gaps were eighths
-    assert oracle(sweep(odd, SEEN, UNSEEN)) >= grid_bias(odd, SEEN, UNSEEN)[1] - 1e-12
+    assert not np.isin(gap(odd), GRID).any()  # gaps were eighths
+    assert oracle(sweep(odd, SEEN, UNSEEN)) >= grid_bias(odd, SEEN, UNSEEN, GRID)[1] - 1e-12
 
 
 def test_a_class_without_clips_is_an_error():

@@ -238,7 +238,7 @@ BAD = {
     not_a_number: "test_unseen.video: clip 'v_synthetic_Typing_g01_c01' holds NaN",
     lambda ucf: edit(
         ucf / BASE / "audio/stage_1_train/Archery.h5", data=lambda rows: rows[:, :500]
-    ): "shape (2, 500), not (clips, 512)",
+    ): "holds clips of width 500, not 512; check --features",
     lambda ucf: edit(ucf / BASE / "audio/stage_1_train/Archery.h5", data=lambda rows: rows[:1]): "holds 1 rows for 2 clip ids",
     lambda ucf: edit(ucf / BASE / "audio/stage_1_train/Archery.h5", drop="video_urls"): "Archery.h5 holds no table 'video_urls'",
     unknown_class: "unknown class 'Archerie' of ucf; did you mean Archery",
@@ -309,9 +309,9 @@ def test_a_file_where_the_store_should_be(avgzsl, ucf):
 
 
 def test_list_and_show_say_what_is_there(avgzsl, ucf):
-    assert "not imported (--features main)" in avgzsl("data", "list")[1]
+    assert "missing: --features main --temporal" in avgzsl("data", "list")[1]
     avgzsl("data", "import", "ucf", ucf)
-    assert "imported (synthetic, partial)" in avgzsl("data", "list")[1]
+    assert "246 clips (synthetic, partial)" in avgzsl("data", "list")[1]
     out = avgzsl("data", "show", "ucf")[1]
     assert content() in out
     assert "3174" in out
@@ -337,6 +337,6 @@ def test_synth_writes_the_published_totals_and_never_over_what_exists(avgzsl, tm
 
 def test_counts_that_are_not_known_are_marked_invented():
     layout = datasets.get("vggsound").layout("main", None)
-    about = _synth._about(layout, _synth._counts(layout))
+    about = _synth._about(layout, _synth._counts(layout), _synth.SECONDS)
     assert "stage_1_train" in about["invented"][-1]
     assert about["clips"]["train"] == 9 * 7817

@@ -97,12 +97,20 @@ def test_totals_are_the_published_ones():
         ("selavi", "main", "data import ucf PATH --features main`"),
         ("selavi", "cls", "data import ucf PATH --features main --split cls`"),
         ("c3d_vggish", "cls", "data import ucf PATH --features cls`"),
-        ("clip_clap", "main", "data import NAME --table"),
+        ("clip_clap", "cls", "data import ucf PATH --features clipclap`"),
+        ("clip_clap", "main", "data import ucf PATH --features clipclap --split main`"),
     ],
 )
 def test_features_that_are_not_there_name_the_command_that_brings_them(tmp_path, features, split, hint):
     with pytest.raises(AvgzslError, match=hint):
         datasets.get("ucf").open(tmp_path, features, split)
+
+
+def test_sequences_that_are_not_there_name_the_command_that_brings_them(tmp_path):
+    with pytest.raises(AvgzslError, match=r"split cls, temporal, are not in .* PATH --features cls --temporal` brings"):
+        datasets.get("ucf").open(tmp_path, "c3d_vggish", "cls", temporal=True)
+    with pytest.raises(AvgzslError, match="PATH --features cls --split main --temporal` brings"):
+        datasets.get("ucf").open(tmp_path, "c3d_vggish", "main", temporal=True)
 
 
 def test_an_unknown_name_gets_near_matches():

@@ -11,13 +11,12 @@ from avgzsl_bench.text.encoders import hashed
 MODALITIES = ("audio", "video")
 
 
-def open_demo(features="mapped"):
-    return datasets.get("demo").open(None, features, "main")
+def open_demo(features="mapped", temporal=False):
+    return datasets.get("demo").open(None, features, "main", temporal=temporal)
 
 
 def clips_of(clips, modalities):
-    parts = [getattr(clips, modality) for modality in modalities]
-    return np.concatenate([part.mean(1) if part.ndim == 3 else part for part in parts], 1)  # (clips, dim)
+    return np.concatenate([getattr(clips, modality) for modality in modalities], 1)  # (clips, dim)
 
 
 def zero_shot(splits, modalities):
@@ -62,25 +61,54 @@ def test_codes_are_those_of_the_hashed_encoder():
     assert encoder.encode(texts).shape[1] == Demo.features["shared"].audio
 
 
-@pytest.mark.parametrize("features", Demo.features)
-def test_it_is_whole_synthetic_and_hashed_like_a_stored_set(features):
-    splits = open_demo(features)
+@pytest.mark.parametrize(("features", "temporal"), [("mapped", False), ("shared", False), ("mapped", True)])
+def test_it_is_whole_synthetic_and_hashed_like_a_stored_set(features, temporal):
+    splits = open_demo(features, temporal)
     clips = {name: splits.read(name) for name in SUBSETS}
     assert splits.synthetic
+    assert splits.temporal is temporal
     assert not splits.partial
     ids = [clip for part in clips.values() for clip in part.ids]
     assert len(set(ids)) == len(ids)
     for name, part in clips.items():
         assert list(part.ids) == sorted(part.ids)
         assert set(part.label) == set(splits.role_ids(*ROLES_IN[name]))
-        assert part.audio.dtype == part.video.dtype == np.float32
     assert splits.content_sha256 == content_sha256({name: subset_sha256(part) for name, part in clips.items()})
 
 
-def test_temporal_clips_have_a_time_axis():
-    clips = open_demo("temporal").read("train")
-    assert clips.audio.ndim == clips.video.ndim == 3
-    assert clips.audio.shape[1] == clips.video.shape[1] > 1
+def averages(tokens):
+    return np.stack([tokens.clip(i).mean(0) for i in range(len(tokens))])  # (clips, dim)
+
+
+@pytest.mark.parametrize("subset", SUBSETS)
+def test_temporal_clips_are_the_averaged_ones_in_time(subset):
+    averaged, temporal = (open_demo(temporal=temporal).read(subset) for temporal in (False, True))
+    assert temporal.ids == averaged.ids
+    np.testing.assert_array_equal(temporal.label, averaged.label)
+    seconds = Demo.features["mapped"].seconds
+    for modality in MODALITIES:
+        tokens = getattr(temporal, modality)
+        np.testing.assert_allclose(averages(tokens), getattr(averaged, modality), atol=1e-6)
+        assert 3 <= tokens.length.min() < tokens.length.max() <= 10
+        assert tokens.parts[0].dtype == np.float32
+    ends = [tokens.length * seconds[m] for m, tokens in (("audio", temporal.audio), ("video", temporal.video))]
+    assert np.abs(ends[0] - ends[1]).max() <= 0.5, "audio and video of a clip last as long"
+    assert len(np.unique(temporal.audio.length / temporal.video.length)) > 1
+
+
+def test_some_tokens_show_the_class_more_plainly_than_the_average_and_at_the_same_time():
+    splits = open_demo(temporal=True)
+    train, test = splits.load("train"), splits.load("validation_seen")
+    plainest = {}
+    for modality in MODALITIES:
+        means = averages(getattr(train, modality))
+        centres = np.stack([means[train.label == i].mean(0) for i in range(len(splits.classes)) if i in train.label])
+        codes = dict(zip(sorted(set(train.label)), centres, strict=True))
+        tokens = getattr(test, modality)
+        fit = [tokens.clip(i) @ codes[label] for i, label in enumerate(test.label)]
+        assert np.mean([part.max() / part.mean() for part in fit if part.mean() > 0.5]) > 1.4
+        plainest[modality] = [part.argmax() * splits.features.seconds[modality] for part in fit]
+    assert np.corrcoef(plainest["audio"], plainest["video"])[0, 1] > 0.3
 
 
 def test_it_is_what_it_was():
@@ -90,3 +118,5 @@ def test_it_is_what_it_was():
     assert [len(splits.role_ids(role)) for role in ("train", "validation_unseen", "test_unseen")] == [36, 12, 20]
     assert splits.classes[0].text_name == "red dog jumping while ringing"
     np.testing.assert_allclose(splits.read("train").audio[0, :3], [0.026107, -0.348906, 0.180651], atol=1e-5)
+    assert splits.content_sha256[:16] == "fde4e119e381006b"
+    assert open_demo("shared").content_sha256[:16] == "3d3c0dea4e73a40d"

@@ -8,7 +8,8 @@ import pytest
 from avgzsl_bench import features, files, pickles
 from avgzsl_bench.clips import SUBSETS, ClassInfo, FeatureSet
 from avgzsl_bench.errors import AvgzslError
-from avgzsl_bench.features import ROLES_IN, Incoming, Manifest
+from avgzsl_bench.features import ROLES_IN, Manifest
+from avgzsl_bench.importers.writing import Incoming, write_store
 
 CLASSES = [
     ClassInfo("bee", "a bee", "train"),
@@ -41,7 +42,7 @@ def manifest(**changes):
 
 
 def write(folder, changes=None, **options):
-    return features.write_store(folder, manifest(), {name: incoming(name, **options) for name in SUBSETS} | (changes or {}))
+    return write_store(folder, manifest(), {name: incoming(name, **options) for name in SUBSETS} | (changes or {}))
 
 
 def open_store(folder):

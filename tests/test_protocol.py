@@ -105,9 +105,9 @@ def test_stage_2_runs_the_selected_epochs_and_replays_the_drops(tmp_path):
     rates = []
     step = training.Trainer._step
 
-    def watched(trainer, batch, totals):
+    def watched(trainer, turn, batch, totals):
         rates.append((trainer.stage, trainer.epochs, trainer._rates()[0]))
-        step(trainer, batch, totals)
+        step(trainer, turn, batch, totals)
 
     write(tmp_path / "table")
     with plugins.listening(Watch()), pytest.MonkeyPatch.context() as patch:
@@ -128,19 +128,19 @@ def test_stage_2_runs_the_selected_epochs_and_replays_the_drops(tmp_path):
 
 
 def test_a_drop_before_the_selected_epoch_is_replayed_at_its_place(tmp_path):
-    from avgzsl_bench.protocols import gzsl
+    from avgzsl_bench.protocols._exams import Examiner
 
     write(tmp_path / "table")
     values = iter([0.2, 0.1, 0.3, 0.25])  # with a patience of 0 the rate drops after epochs 2 and 4; epoch 3 is selected
     rates, step = {}, training.Trainer._step
 
-    def watched(trainer, batch, totals):
+    def watched(trainer, turn, batch, totals):
         rates[trainer.stage, trainer.epochs] = trainer._rates()[0]
-        step(trainer, batch, totals)
+        step(trainer, turn, batch, totals)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training.Trainer, "_step", watched)
-        patch.setattr(gzsl._Session, "_calibrate", lambda session, decisions, exam: (0.0, next(values)))
+        patch.setattr(Examiner, "calibrate", lambda examiner, judged, exam, biases: (0.0, next(values)))
         record = one(out=tmp_path / "runs", settings={**SMALL, "plateau_patience": 0})
     assert record["selection"]["epoch"] == 3
     assert record["selection"]["learning_rate_drops"] == [2]
@@ -208,11 +208,11 @@ def test_a_bug_in_one_run_does_not_stop_the_next(tmp_path, caplog):
     write(tmp_path / "table")
     step, stopped = training.Trainer._step, []
 
-    def breaks(trainer, batch, totals):
+    def breaks(trainer, turn, batch, totals):
         if trainer.seed == 0:
             stopped.append(True)
             raise RuntimeError("a bug")
-        step(trainer, batch, totals)
+        step(trainer, turn, batch, totals)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training.Trainer, "_step", breaks)

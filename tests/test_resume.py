@@ -53,8 +53,8 @@ class Clock:
     def install(self):
         step, schedule, write = training.Trainer._step, training.Trainer.schedule, files.write_whole
 
-        def timed_step(trainer, batch, totals):
-            step(trainer, batch, totals)
+        def timed_step(trainer, turn, batch, totals):
+            step(trainer, turn, batch, totals)
             self.tick(f"step of stage {trainer.stage}")
 
         def timed_schedule(trainer, harmonic_mean):

@@ -144,7 +144,7 @@ def test_the_record_has_the_agreed_shape(avgzsl, out):
         (["-m", "devise", "-d", "demo", "--device", "cuda:99"], ["'cuda:99'", "avgzsl doctor"]),
         (["-m", "devise", "-d", "demo", "--device", "toaster"], ["'toaster'"]),
         (["-m", "devise", "-d", "demo", "--seeds", "0"], ["--seeds"]),
-        (["-m", "devise", "-d", "demo", "--features", "temporal"], ["averaged", "temporal"]),
+        (["-m", "devise", "-d", "demo", "--features", "temporal"], ["unknown feature set 'temporal'", "avgzsl show demo"]),
         (["-m", "devise", "-d", "demo", "--set", "seed=3"], ["--seeds"]),
         (["-m", "devise", "-d", "demo", "--device", "meta"], ["'meta'", "avgzsl doctor"]),
         (["-m", "devise", "-d", "demo", "--search", "encoder.dim=64,128"], ["encoder.dim", "--set"]),

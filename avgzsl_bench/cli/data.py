@@ -1,6 +1,6 @@
 """`avgzsl data`: bring features into the store, and look after what is there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ from avgzsl_bench.cli._sections import Section, draw
 from avgzsl_bench.errors import AvgzslError
 
 if TYPE_CHECKING:
+    from avgzsl_bench.clips import Dataset
     from avgzsl_bench.features import Manifest
     from avgzsl_bench.importers import Report
 
@@ -20,7 +21,11 @@ app = typer.Typer(help="Import, list, show, verify and imitate features.", no_ar
 Name = Annotated[
     str, typer.Argument(help="Name of the data set; `avgzsl data list` lists them.", autocompletion=_complete.datasets)
 ]
-Preset = Annotated[str, typer.Option("--features", help="The authors' features: main (SeLaVi) or cls (C3D and VGGish).")]
+Preset = Annotated[
+    str,
+    typer.Option("--features", help="The authors' features: main (SeLaVi), cls (C3D and VGGish) or clipclap (CLIP and CLAP)."),
+]
+Temporal = Annotated[bool, typer.Option("--temporal", help="Sequences of main or cls features, for methods that need them.")]
 
 
 @app.command("import", epilog="Example: avgzsl data import ucf avgzsl_benchmark_datasets/UCF --features main")
@@ -28,6 +33,7 @@ def import_(
     name: Name,
     path: Annotated[Path | None, typer.Argument(help="Folder or zip in the authors' layout.")] = None,
     features: Preset = "main",
+    temporal: Temporal = False,
     split: Annotated[
         str | None,
         typer.Option(
@@ -44,9 +50,13 @@ def import_(
     """Import features: the authors' files of a published data set, or (--table) a table of your own."""
     own = {"--audio": audio, "--video": video, "--clips": clips}
     if table:
+        if temporal:
+            raise AvgzslError("--temporal does not go with --table, which takes one row a clip; leave it out")
         _report(_import_table(name, path, own | {"--split": Path(split) if split else None}))
     else:
-        _report(_import_layout(name, path, features, split, [flag for flag, value in own.items() if value]))
+        if stray := [flag for flag, value in own.items() if value]:
+            raise AvgzslError(f"{', '.join(stray)} go with --table; add it, or leave them out")
+        _report(_import_layout(name, path, _layout(name, features, split, temporal)))
 
 
 def _import_table(name: str, path: Path | None, given: dict[str, Path | None]) -> "Report":
@@ -62,38 +72,43 @@ def _import_table(name: str, path: Path | None, given: dict[str, Path | None]) -
     return import_table(name, inputs, files.data_root(), datasets.OWN)
 
 
-def _import_layout(name: str, path: Path | None, features: str, split: str | None, stray: list[str]) -> "Report":
+def _import_layout(name: str, path: Path | None, layout: Any) -> "Report":
     from avgzsl_bench.importers.layout import import_layout
 
-    if stray:
-        raise AvgzslError(f"{', '.join(stray)} go with --table; add it, or leave them out")
-    layout = _layout(name, features, split)
     if path is None:
         raise AvgzslError(f"say where the features of {name} are: `avgzsl data import {name} PATH`, a folder or a zip")
     return import_layout(layout, path, files.data_root())
 
 
-def _layout(name: str, features: str, split: str | None = None) -> Any:
+def _layout(name: str, features: str, split: str | None, temporal: bool) -> Any:
     data = datasets.get(name)
     if not hasattr(data, "layout"):
         raise AvgzslError(f"{name} has no files to import or imitate; `avgzsl data list` shows how each data set is had")
-    return data.layout(features, split)
+    return data.layout(features, split, temporal)
 
 
 def _report(report: "Report") -> None:
     found = report.manifest
-    what = f"{found.dataset}, features {found.features}, split {found.split}{_marks(found)}"
-    typer.echo(f"{report.outcome}: {what}")
+    typer.echo(f"{report.outcome}: {_what(found)}")
     for name, subset in found.subsets.items():
-        typer.echo(f"  {name:18} {subset.clips:6} clips" + (f" of {subset.expected}" if subset.expected else ""))
+        of = f" of {subset.expected}" if subset.expected else ""
+        tokens = " and ".join(f"{count} {modality}" for modality, count in subset.tokens.items())
+        typer.echo(f"  {name:18} {subset.clips:6} clips{of}{f', {tokens} tokens' if tokens else ''}")
     if found.left_out:
         typer.echo(f"  left out, since the split does not use them: {_some(found.left_out)}")
-    if report.notes:
-        typer.echo(f"  partial, so that its results never reach a table: {_some(report.notes)}")
+    if report.short:
+        typer.echo(f"  partial, so that its results never reach a table: {_some(report.short)}")
+    if report.texts:
+        typer.echo(f"  left alone, since class text is encoded by --encoder: {_some(report.texts)}")
     typer.echo(f"  content {found.content_sha256}")
 
 
-def _some(lines: list[str], most: int = 5) -> str:
+def _what(found: "Manifest") -> str:
+    temporal = ", temporal" if found.temporal else ""
+    return f"{found.dataset}, features {found.features}, split {found.split}{temporal}{_marks(found)}"
+
+
+def _some(lines: Sequence[str], most: int = 5) -> str:
     more = f" and {len(lines) - most} more" if len(lines) > most else ""
     return ", ".join(lines[:most]) + more
 
@@ -107,26 +122,35 @@ def _marks(found: "Manifest") -> str:
 def list_() -> None:
     """List data sets, what of them is in the store, and the command that gets the rest."""
     rows = [row for name in datasets.names() for row in _rows(name)]
-    draw([Section(f"data in {files.data_root()}", rows, ("data set", "features", "split", "clips", "state"))])
-    typer.echo("to import: avgzsl data import DATASET FOLDER_OR_ZIP --features main|cls")
+    draw([Section(f"data in {files.data_root()}", rows, ("data set", "features", "split", "form", "state"))])
+    typer.echo("to import: avgzsl data import DATASET FOLDER_OR_ZIP --features main|cls|clipclap [--temporal]")
 
 
-def _rows(name: str) -> Iterator[tuple[str, str, str, str, str]]:
+def _rows(name: str) -> Iterator[tuple[str, ...]]:
     try:
         data = datasets.get(name)
-        stored = {(found.features, found.split): found for _, found in _stored(name)}
+        stored = {(found.features, found.split, found.temporal): found for _, found in _stored(name)}
     except AvgzslError as error:
         yield name, "", "", "", str(error)
         return
-    wanted = {(features, split): preset for preset, (features, split) in data.presets.items()}
-    for features, split in [*wanted, *(key for key in stored if key not in wanted)]:
-        if found := stored.get((features, split)):
+    wanted = dict(_wanted(data))
+    for features, split, temporal in [*wanted, *(key for key in stored if key not in wanted)]:
+        row = name, features, split, "temporal" if temporal else "averaged"
+        if found := stored.get((features, split, temporal)):
             clips = sum(subset.clips for subset in found.subsets.values())
-            yield name, features, split, str(clips), f"imported{_marks(found)}"
+            yield *row, f"{clips} clips{_marks(found)}"
         elif hasattr(data, "layout"):
-            yield name, features, split, "", f"not imported (--features {wanted[features, split]})"
+            yield *row, f"missing: {wanted[features, split, temporal]}"
         else:
-            yield name, features, split, "", "synthetic, made on the fly" if data.synthetic else "made on the fly"
+            yield *row, "synthetic, made on the fly" if data.synthetic else "made on the fly"
+
+
+def _wanted(data: "Dataset") -> "Iterator[tuple[tuple[str, str, bool], str]]":
+    """(features, split, temporal) of every preset, and the flags that import it."""
+    for preset, (features, split) in data.presets.items():
+        yield (features, split, False), f"--features {preset}"
+        if data.features[features].seconds:
+            yield (features, split, True), f"--features {preset} --temporal"
 
 
 def _stored(name: str) -> "Iterator[tuple[Path, Manifest]]":
@@ -144,7 +168,13 @@ def show(name: Name) -> None:
     stored = list(_stored(name))
     if not stored:
         draw(
-            [Section(f"{name}: nothing in {files.data_root()}", [row[1:] for row in _rows(name)], ("features", "split", "", ""))]
+            [
+                Section(
+                    f"{name}: nothing in {files.data_root()}",
+                    [row[1:] for row in _rows(name)],
+                    ("features", "split", "form", "", ""),
+                )
+            ]
         )
         return
     draw(section for folder, found in stored for section in _sections(folder, found))
@@ -152,15 +182,17 @@ def show(name: Name) -> None:
 
 
 def _sections(folder: Path, found: "Manifest") -> Iterator[Section]:
-    title = f"{found.dataset}, features {found.features}, split {found.split}{_marks(found)}"
     facts = [("folder", str(folder)), ("audio, video", f"{found.audio}, {found.video}"), ("content", found.content_sha256)]
     size = sum(source.size for source in found.sources)
     facts.append(("from", f"{len(found.sources)} files, {size / 1e6:.1f} MB"))
     if found.left_out:
         facts.append(("left out", _some(found.left_out)))
-    yield Section(title, facts)
-    rows = [(name, str(s.clips), str(s.expected or "not known"), s.sha256[:16]) for name, s in found.subsets.items()]
-    yield Section("subsets", rows, ("subset", "clips", "published", "sha256"))
+    yield Section(_what(found), facts)
+    tokens = {name: [", ".join(map(str, s.tokens.values()))] if s.tokens else [] for name, s in found.subsets.items()}
+    rows = [
+        (name, str(s.clips), str(s.expected or "not known"), *tokens[name], s.sha256[:16]) for name, s in found.subsets.items()
+    ]
+    yield Section("subsets", rows, ("subset", "clips", "published", *["audio, video tokens"] * found.temporal, "sha256"))
 
 
 @app.command(epilog="Example: avgzsl data verify")
@@ -191,9 +223,17 @@ def synth(
     name: Name,
     out: Annotated[Path, typer.Option(help="Folder to write into; the data set's own folder is made in it.")],
     features: Preset = "main",
+    temporal: Temporal = False,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=1, help="With --temporal: length of the longest clips; 4 if left out, real ones last about 10."),
+    ] = None,
 ) -> None:
     """Write a full-size synthetic copy of the authors' layout, to try imports and runs without the real files."""
-    from avgzsl_bench.datasets._synth import write_copy
+    from avgzsl_bench.datasets import _synth
 
-    target = write_copy(_layout(name, features), out)
-    typer.echo(f"wrote synthetic features to {target}; next: avgzsl data import {name} {target} --features {features}")
+    if seconds and not temporal:
+        raise AvgzslError("--seconds goes with --temporal; add it, or leave --seconds out")
+    target = _synth.write_copy(_layout(name, features, None, temporal), out, seconds or _synth.SECONDS)
+    flags = f"--features {features}{' --temporal' if temporal else ''}"
+    typer.echo(f"wrote synthetic features to {target}; next: avgzsl data import {name} {target} {flags}")

@@ -5,9 +5,11 @@ Class lists and clip counts are the published ones; every number in the features
 
 import hashlib
 import json
+import pickle
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -18,18 +20,22 @@ from avgzsl_bench.clips import SUBSETS
 from avgzsl_bench.datasets._codes import text_vector
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.features import MODALITIES, ROLES_IN
-from avgzsl_bench.importers.layout import FOLDERS, SYNTHETIC, UNION, Layout
+from avgzsl_bench.importers.layout import FOLDERS, FPS, SYNTHETIC, UNION, Layout
 
 CODE = 64  # numbers in a class's code, which is made of the words of its name and has length one
 OWN = 1.0  # size of what is peculiar to a class, relative to what its name gives
-NOISE = 2.0  # size of what is peculiar to a clip
+NOISE = 2.0  # size of what is peculiar to a clip, and to a token of a sequence
+SECONDS = 4.0  # how long the longest sequences are, the shortest half as long; real clips last about ten
+VGGISH = 32.0  # what VGGish tokens are scaled by before they become numbers of 0 to 255
 TRAIN_PER_VALIDATION = 9  # invented training clips for each of validation_seen: the ratio of the data sets that are known
 
 Counts = dict[str, dict[int, int]]
 
 
-def write_copy(layout: Layout, out: Path) -> Path:
+def write_copy(layout: Layout, out: Path, seconds: float = SECONDS) -> Path:
     """Write the copy as the folder `out`/<data set>, whole or not at all, and return that folder.
+
+    Sequences last from half of `seconds` to all of it. They have no stage_2_train, which repeats the others.
 
     Raises AvgzslError when that folder exists (it may hold real features) or cannot be written.
     """
@@ -40,12 +46,12 @@ def write_copy(layout: Layout, out: Path) -> Path:
     with files.whole_folder(target) as folder:
         for subset in SUBSETS:
             for class_id, clips in counts[subset].items():
-                _write_class(layout, folder, counts, class_id, FOLDERS[subset], {subset: clips})
-        for class_id in {i for subset in SUBSETS[:3] for i in counts[subset]}:
+                _write_class(layout, folder, counts, class_id, FOLDERS[subset], {subset: clips}, seconds)
+        for class_id in {i for subset in SUBSETS[:3] for i in counts[subset] if layout.suffix == "h5"}:
             parts = {subset: counts[subset][class_id] for subset in SUBSETS[:3] if class_id in counts[subset]}
-            _write_class(layout, folder, counts, class_id, UNION, parts)
+            _write_class(layout, folder, counts, class_id, UNION, parts, seconds)
         _write_class_lists(layout, folder)
-        files.write_whole(folder / SYNTHETIC, json.dumps(_about(layout, counts), indent=1) + "\n")
+        files.write_whole(folder / SYNTHETIC, json.dumps(_about(layout, counts, seconds), indent=1) + "\n")
     return target
 
 
@@ -57,15 +63,39 @@ def _counts(layout: Layout) -> Counts:
     return counts
 
 
-def _write_class(layout: Layout, folder: Path, counts: Counts, class_id: int, place: str, parts: dict[str, int]) -> None:
+def _write_class(
+    layout: Layout, folder: Path, counts: Counts, class_id: int, place: str, parts: dict[str, int], seconds: float
+) -> None:
     name = layout.classes[class_id].name
     ids = [f"v_synthetic_{name}_g{n // 7 + 1:02d}_c{n % 7 + 1:02d}" for n in _numbers(counts, class_id, parts)]
     for modality in MODALITIES:
-        path = folder / layout.base / modality / place / f"{name}.h5"
+        path = folder / layout.base / modality / place / f"{name}.{layout.suffix}"
         files.make_folder(path.parent)
-        with h5py.File(path, "w") as file:
-            file["data"] = np.concatenate([_clips(layout, modality, class_id, subset, n) for subset, n in parts.items()])
-            file["video_urls"] = np.array([clip.encode() for clip in ids])
+        clips = np.concatenate([_clips(layout, modality, class_id, subset, n) for subset, n in parts.items()])
+        if layout.suffix == "h5":
+            with h5py.File(path, "w") as file:
+                file["data"] = clips
+                file["video_urls"] = np.array([clip.encode() for clip in ids])
+        else:
+            features = _sequences(layout, modality, name + place, clips, seconds) if layout.temporal else list(_unit(clips))
+            content = {"features": features, "video_names": ids, "fps": [FPS] * len(ids)}
+            path.write_bytes(pickle.dumps(content, protocol=4))
+
+
+def _unit(clips: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(clips / np.linalg.norm(clips, axis=1, keepdims=True))
+
+
+def _sequences(layout: Layout, modality: str, which: str, clips: NDArray[np.float32], seconds: float) -> list[NDArray[Any]]:
+    """Tokens around each clip, as many as fit into its time, which is the same for audio and video."""
+    times = _random(layout.dataset, layout.kind, "time", which).uniform(seconds / 2, seconds, len(clips))
+    length = np.maximum(times // layout.widths.seconds[modality], 1).astype(np.int64)
+    rng = _random(layout.dataset, layout.kind, modality, "tokens", which)
+    noise = rng.standard_normal((length.sum(), clips.shape[1]), dtype=np.float32)
+    tokens = np.maximum(np.repeat(clips, length, axis=0) + np.float32(NOISE) * noise, 0)
+    quantised = layout.features == "c3d_vggish" and modality == "audio"
+    kept = np.minimum(tokens * VGGISH, 255).astype(np.uint8) if quantised else tokens
+    return [np.ascontiguousarray(part) for part in np.split(kept, np.cumsum(length)[:-1])]
 
 
 def _numbers(counts: Counts, class_id: int, parts: dict[str, int]) -> list[int]:
@@ -104,14 +134,17 @@ def _write_class_lists(layout: Layout, folder: Path) -> None:
         files.write_whole(lists / f"{layout.split}_split" / f"{place}.txt", "".join(f"{name}\n" for name in names))
 
 
-def _about(layout: Layout, counts: Counts) -> dict[str, object]:
+def _about(layout: Layout, counts: Counts, seconds: float) -> dict[str, object]:
     invented = ["every feature value", "every clip id"]
+    if layout.temporal:
+        invented.append(f"the length of every clip, {seconds / 2:g} to {seconds:g} seconds")
     if any(i not in layout.counts["train"] for i in counts["train"]):
         invented.append(f"clips of each class in stage_1_train: {TRAIN_PER_VALIDATION} for each in stage_1_val_seen")
     return {
         "synthetic": "This folder was written by `avgzsl data synth`; it is not the data set and measures nothing.",
         "dataset": layout.dataset,
         "features": layout.kind,
+        "temporal": layout.temporal,
         "invented": invented,
         "clips": {subset: sum(counts[subset].values()) for subset in SUBSETS},
     }

@@ -25,7 +25,7 @@ class Table(Dataset):
     def classes(self, split: str) -> tuple[ClassInfo, ...]:
         return tuple(self._manifest.classes)
 
-    def open(self, store_root: Path, features: str, split: str) -> Splits:
+    def open(self, store_root: Path, features: str, split: str, temporal: bool = False) -> Splits:
         folder = store.store_folder(store_root, self.name, features, split)
         missing = f"{self.name} is not in {store_root}; `avgzsl data import {self.name} --table` brings it there"
         return store.open_splits(folder, self.classes(split), self.features[features], missing)

@@ -2,19 +2,20 @@
 
 A class is a colour, an object, a motion and a sound, as in "red dog spinning while barking". Audio carries motion and
 sound, video colour and object, so neither modality tells the classes apart alone. Everything is drawn from fixed seeds.
+A temporal clip averages to the averaged one; its class shows around a moment that audio and video share.
 """
 
 import hashlib
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avgzsl_bench import features as store
-from avgzsl_bench.clips import SUBSETS, ClassInfo, Clips, Dataset, FeatureSet, Role, Splits
+from avgzsl_bench.clips import SUBSETS, ClassInfo, Clips, Dataset, FeatureSet, Role, Splits, Tokens
 from avgzsl_bench.datasets._codes import DIM, text_vector
 
 COLOURS = ("red", "green", "blue", "yellow")
@@ -30,9 +31,11 @@ CLIPS: dict[tuple[str, Role], int] = {
     ("test_seen", "validation_unseen"): 6,
     ("test_unseen", "test_unseen"): 24,
 }
-NOISE = {"mapped": 3.0, "shared": 5.0, "temporal": 3.0}  # length of what is peculiar to a clip; a class has length one
+NOISE = {"mapped": 3.0, "shared": 5.0}  # length of what is peculiar to a clip; a class has length one
 OWN = 1.0  # length of what is peculiar to a class and stands in none of its words
-TIME = 8  # tokens of a temporal clip
+SECONDS = (3.0, 5.5)  # bounds of a temporal clip's length
+MOMENT = 0.8  # seconds from the moment of a temporal clip to where its class shows half as much
+TOKEN = 1.0  # length of what is peculiar to a token
 
 
 class Demo(Dataset):
@@ -45,9 +48,8 @@ class Demo(Dataset):
     synthetic = True
     encoder = "hashed"
     features: ClassVar[dict[str, FeatureSet]] = {
-        "mapped": FeatureSet(64, 96),
+        "mapped": FeatureSet(64, 96, seconds={"audio": 1.0, "video": 0.5}),
         "shared": FeatureSet(DIM, DIM, spaces={"audio": "hashed", "video": "hashed"}),
-        "temporal": FeatureSet(64, 96, temporal=True),
     }
     splits = ("main",)
     presets: ClassVar[dict[str, tuple[str, str]]] = {name: (name, "main") for name in features}
@@ -55,8 +57,8 @@ class Demo(Dataset):
     def classes(self, split: str) -> tuple[ClassInfo, ...]:
         return _classes()
 
-    def open(self, store: Path, features: str, split: str) -> Splits:
-        return _open(features)
+    def open(self, store: Path, features: str, split: str, temporal: bool = False) -> Splits:
+        return _open(features, temporal)
 
 
 @cache
@@ -71,31 +73,54 @@ def _classes() -> tuple[ClassInfo, ...]:
 
 
 @cache
-def _open(features: str) -> Splits:
-    hashes = {name: store.subset_sha256(_make(features, name)) for name in SUBSETS}
-    return Splits(_classes(), Demo.features[features], store.content_sha256(hashes), partial(_make, features), synthetic=True)
+def _open(features: str, temporal: bool) -> Splits:
+    hashes = {name: store.subset_sha256(_make(features, temporal, name)) for name in SUBSETS}
+    content, read = store.content_sha256(hashes), partial(_make, features, temporal)
+    return Splits(_classes(), Demo.features[features], content, read, temporal=temporal, synthetic=True)
 
 
 @cache
-def _make(features: str, subset: str) -> Clips:
+def _make(features: str, temporal: bool, subset: str) -> Clips:
     label = np.repeat(np.arange(len(_classes())), [CLIPS.get((subset, info.role), 0) for info in _classes()])
     ids = tuple(f"demo-{c:02d}-{subset}-{i:04d}" for i, c in enumerate(label))
-    made = Demo.features[features]
-    parts = {m: _modality(features, m, subset, label, dim) for m, dim in (("audio", made.audio), ("video", made.video))}
-    return Clips(parts["audio"], parts["video"], label, ids)
+    modality = _sequences if temporal else _averages
+    return Clips(modality(features, "audio", subset, label), modality(features, "video", subset, label), label, ids)
 
 
-def _modality(features: str, modality: str, subset: str, label: NDArray[np.int64], dim: int) -> NDArray[np.float32]:
-    rng = np.random.default_rng(_seed(features, modality, subset))
+def _averages(features: str, modality: str, subset: str, label: NDArray[np.int64]) -> NDArray[np.float32]:
+    code, noise = _drawn(features, modality, subset, label)
+    return np.asarray(code + noise, np.float32)  # (clips, dim)
+
+
+def _drawn(features: str, modality: str, subset: str, label: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """What shows the class of each clip, and what is peculiar to the clip: (clips, dim) each."""
+    dim = getattr(Demo.features[features], modality)
     codes = np.stack([_code(features, modality, info.text_name, dim) for info in _classes()])
-    noise = rng.standard_normal((len(label), dim)) * NOISE[features] / np.sqrt(dim)
-    clips = codes[label] + noise  # (clips, dim)
-    if not Demo.features[features].temporal:
-        return np.asarray(clips, np.float32)
-    # each token shows the clip more or less plainly, around the averaged clip
-    plainness = rng.uniform(0.0, 2.0, (len(label), TIME, 1))
-    tokens = plainness * clips[:, None] + rng.standard_normal((len(label), TIME, dim)) / np.sqrt(dim)
-    return np.asarray(tokens, np.float32)  # (clips, time, dim)
+    rng = np.random.default_rng(_seed(features, modality, subset))
+    return codes[label], rng.standard_normal((len(label), dim)) * NOISE[features] / np.sqrt(dim)
+
+
+def _sequences(features: str, modality: str, subset: str, label: NDArray[np.int64]) -> Tokens:
+    """Tokens that average to the clip; those near its moment show more of the class and less of the rest."""
+    code, noise = _drawn(features, modality, subset, label)
+    common = np.random.default_rng(_seed(features, "time", subset))  # the same for audio and video
+    length = common.uniform(*SECONDS, len(label))
+    moment = common.uniform(0.0, length)
+    period = Demo.features[features].seconds[modality]
+    offsets = np.concatenate([[0], np.cumsum(np.floor(length / period))]).astype(np.int64)  # (clips + 1,)
+    clip = np.repeat(np.arange(len(label)), np.diff(offsets))  # (tokens,)
+    time = (np.arange(len(clip)) - offsets[clip]) * period
+    shown = _centred(1 / (1 + ((time - moment[clip]) / MOMENT) ** 2)[:, None], offsets)  # (tokens, 1)
+    own = np.random.default_rng(_seed(features, modality, subset, "tokens")).standard_normal((len(clip), code.shape[1]))
+    rest = _centred(own * TOKEN / np.sqrt(code.shape[1]), offsets)
+    tokens = (1 + shown) * code[clip] + (1 - shown) * noise[clip] + rest
+    return Tokens.flat(np.asarray(tokens, np.float32), offsets)
+
+
+def _centred(tokens: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Tokens (tokens, dim) less the mean of their clip."""
+    length = np.diff(offsets)[:, None]
+    return np.asarray(tokens - np.repeat(np.add.reduceat(tokens, offsets[:-1]) / length, length[:, 0], axis=0))
 
 
 def _code(features: str, modality: str, text: str, dim: int) -> NDArray[np.float64]:

@@ -23,12 +23,12 @@ class Ucf(Dataset):
     def classes(self, split: str) -> tuple[ClassInfo, ...]:
         return _authors.classes(self.name, split)
 
-    def open(self, store: Path, features: str, split: str) -> Splits:
-        return _authors.open_imported(self, store, features, split)
+    def open(self, store: Path, features: str, split: str, temporal: bool = False) -> Splits:
+        return _authors.open_imported(self, store, features, split, temporal)
 
-    def layout(self, preset: str, split: str | None) -> Layout:
+    def layout(self, preset: str, split: str | None, temporal: bool = False) -> Layout:
         """Where the authors' files of a preset are and what they must hold, for `avgzsl data import`."""
-        return _authors.layout(self, "UCF", True, preset, split)
+        return _authors.layout(self, "UCF", True, preset, split, temporal)
 
 
 MEMBER = Ucf

@@ -1,13 +1,10 @@
-"""Bring the authors' feature files (one HDF5 file a class, subset and modality) into the store."""
+"""Bring the authors' feature files (one file a class, subset and modality) into the store."""
 
 import difflib
-import io
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,9 +12,11 @@ from avgzsl_bench import features as store
 from avgzsl_bench import pickles
 from avgzsl_bench.clips import SUBSETS, ClassInfo, FeatureSet
 from avgzsl_bench.errors import AvgzslError
-from avgzsl_bench.features import MODALITIES, ROLES_IN, Incoming, Manifest
-from avgzsl_bench.importers import NOTHING, Report, up_to_date, write
+from avgzsl_bench.features import MODALITIES, ROLES_IN, Manifest
+from avgzsl_bench.importers import NOTHING, Report, hdf5, pickled, up_to_date, write
+from avgzsl_bench.importers.class_files import ClassFile, Reader
 from avgzsl_bench.importers.sources import Folder, Zip, open_source
+from avgzsl_bench.importers.writing import Incoming, Sequences
 
 SYNTHETIC = "SYNTHETIC.json"  # the file that marks a synthetic copy of this layout
 FOLDERS = {
@@ -28,26 +27,33 @@ FOLDERS = {
     "test_unseen": "stage_2_test_unseen",
 }
 UNION = "stage_2_train"  # the first three again; checked, not stored
+FPS = 25.0  # frames a second that the authors count token times at
+READERS: Mapping[str, Reader] = {"h5": hdf5, "pkl": pickled}
 
 
 class Layout(NamedTuple):
-    """What the authors' files of one (data set, features, split) are called and must hold."""
+    """What the authors' files of one (data set, features, split, temporal or not) are called and must hold."""
 
     dataset: str
     revision: str
     folder: str  # the data set's own folder, such as "UCF"
-    kind: str  # "main" or "cls": the authors' name of the features
+    kind: str  # the short name of the features
+    bases: tuple[str, ...]  # folders below the data set's that hold them; the first that is there counts
+    suffix: Literal["h5", "pkl"]
     features: str
     split: str
+    temporal: bool
     widths: FeatureSet
     classes: tuple[ClassInfo, ...]
     counts: Mapping[str, Mapping[int, int]]  # subset -> class id -> clips, where known
     fold_case: bool  # whether the authors compare class names lower-cased
+    word2vec: bool  # whether the word vectors beside them are word2vec's
+    alike: Mapping[int, str] = {}  # width of audio -> what features of it in a folder of the same name are
 
     @property
     def base(self) -> str:
         """The folder of the features below the data set's."""
-        return f"features/{self.kind}_features"
+        return self.bases[0]
 
     def class_id(self, name: str, where: str) -> int:
         """The class of a file's name; raises AvgzslError, with near matches, when there is none."""
@@ -65,31 +71,38 @@ def import_layout(layout: Layout, path: Path, root: Path) -> Report:
 
     Raises AvgzslError, with nothing written, for anything that contradicts what is known of the data set.
     """
-    patterns = [f"{layout.base}/*/*/*.h5", f"{layout.base}/text/*.npy", f"class-split/{layout.split}_split/*.txt", SYNTHETIC]
-    source = open_source(path, layout.folder, layout.base, patterns)
-    folder = store.store_folder(root, layout.dataset, layout.features, layout.split)
-    header = Manifest(
-        dataset=layout.dataset,
-        revision=layout.revision,
-        features=layout.features,
-        split=layout.split,
-        audio=layout.widths.audio,
-        video=layout.widths.video,
-        classes=list(layout.classes),
-    )
+    patterns = [f"{{base}}/*/*/*.{layout.suffix}", "{base}/text/*.npy", f"class-split/{layout.split}_split/*.txt", SYNTHETIC]
+    source = open_source(path, layout.folder, layout.bases, patterns)
+    layout = layout._replace(bases=(source.base,))
+    folder = store.store_folder(root, layout.dataset, layout.features, layout.split, layout.temporal)
+    header = _header(layout)
     if (old := up_to_date(folder, header, source.stamps())) is not None:
-        return Report(NOTHING, old, [])
+        return Report(NOTHING, old)
     _check_class_lists(layout, source)
-    vectors = _word_vectors(layout, source)
+    texts = [name for name in source.names if name.startswith(f"{layout.base}/text/")]
+    vectors = _word_vectors(layout, source, texts)
     left_out: set[str] = set()
     incoming = {name: _scan(layout, source, name, left_out) for name in SUBSETS}
     _check_union(layout, source, incoming, left_out)
     short = _short(layout, incoming)
     update = {"synthetic": SYNTHETIC in source.names, "partial": bool(short), "left_out": sorted(left_out)}
-    report = write(folder, header.model_copy(update={**update, "sources": source.sources()}), incoming, short)
+    report = write(folder, header.model_copy(update={**update, "sources": source.sources()}), incoming)
     if vectors:
         store.store_word_vectors(layout.dataset, vectors)
-    return report
+    return report._replace(short=short, texts=[] if layout.word2vec else texts)
+
+
+def _header(layout: Layout) -> Manifest:
+    return Manifest(
+        dataset=layout.dataset,
+        revision=layout.revision,
+        features=layout.features,
+        split=layout.split,
+        temporal=layout.temporal,
+        audio=layout.widths.audio,
+        video=layout.widths.video,
+        classes=list(layout.classes),
+    )
 
 
 def _check_class_lists(layout: Layout, source: Folder | Zip) -> None:
@@ -112,31 +125,53 @@ def _text(source: Folder | Zip, path: str) -> str:
         raise AvgzslError(f"{path} is no readable text file ({error}); get class-split from its authors again") from error
 
 
-def _word_vectors(layout: Layout, source: Folder | Zip) -> Mapping[str, NDArray[np.float32]]:
-    found = [name for name in source.names if name.startswith(f"{layout.base}/text/word_embeddings_")]
+def _word_vectors(layout: Layout, source: Folder | Zip, texts: list[str]) -> Mapping[str, NDArray[np.float32]]:
+    found = [name for name in texts if PurePosixPath(name).name.startswith("word_embeddings_") and layout.word2vec]
     return store.word_vectors_of(pickles.read_array(source.read(found[0]), found[0]), found[0]) if found else {}
 
 
 def _scan(layout: Layout, source: Folder | Zip, subset: str, left_out: set[str]) -> Incoming:
-    """Join the audio and video of one subset by clip id, reading names and shapes only."""
+    """Join the audio and video of one subset by clip id, keeping no rows."""
     ids: list[str] = []
     label: list[int] = []
-    pieces: list[tuple[dict[str, str], NDArray[np.int64]]] = []
+    found: list[dict[str, tuple[str, ClassFile, NDArray[np.int64]]]] = []  # by modality: path, clips, and their order
     for class_id, paths in sorted(_class_files(layout, source, subset, left_out).items()):
-        audio, video = (_clip_ids(source, paths[modality], getattr(layout.widths, modality)) for modality in MODALITIES)
-        pieces.append((paths, _rows_of(audio, video, paths)))
-        ids += audio
-        label += [class_id] * len(audio)
+        audio, video = (_scan_file(layout, source, paths[modality], modality) for modality in MODALITIES)
+        order = _rows_of(audio.ids, video.ids, paths)
+        found.append({"audio": (paths["audio"], audio, np.arange(len(order))), "video": (paths["video"], video, order)})
+        ids += audio.ids
+        label += [class_id] * len(audio.ids)
 
-    def blocks(modality: str) -> Iterator[NDArray[np.float32]]:
-        for paths, video_rows in pieces:
-            rows = _rows(source, paths[modality])
-            yield rows[video_rows] if modality == "video" else rows
+    def blocks(modality: str) -> Iterator[NDArray[Any]]:
+        for piece in found:
+            path, _, order = piece[modality]
+            yield READERS[layout.suffix].rows(source, path, order)
 
     known = layout.counts[subset]
     wanted = [i for i, info in enumerate(layout.classes) if info.role in ROLES_IN[subset]]
     expected = sum(known[i] for i in wanted) if all(i in known for i in wanted) else None
-    return Incoming(ids, label, blocks, expected)
+    sequences = {modality: _sequences([piece[modality] for piece in found]) for modality in MODALITIES}
+    return Incoming(ids, label, blocks, expected, sequences if layout.temporal else {})
+
+
+def _scan_file(layout: Layout, source: Folder | Zip, path: str, modality: str) -> ClassFile:
+    file = READERS[layout.suffix].scan(source, path)
+    if file.dim != (dim := getattr(layout.widths, modality)):
+        hint = f"these are {layout.alike[file.dim]}" if file.dim in layout.alike else "check --features and get it again"
+        raise AvgzslError(f"{path} holds clips of width {file.dim}, not {dim}; {hint}")
+    if not layout.temporal and max(file.length) > 1:
+        raise AvgzslError(f"{path} holds sequences where {layout.kind} features have one vector a clip; check --features")
+    if layout.temporal and (odd := sorted(file.fps - {FPS})):
+        raise AvgzslError(
+            f"{path} holds clips of {odd[0]:g} frames a second; token times are counted at {FPS:g}: extract them so"
+        )
+    return file
+
+
+def _sequences(found: list[tuple[str, ClassFile, NDArray[np.int64]]]) -> Sequences:
+    length = [file.length[i] for _, file, order in found for i in order]
+    kinds = {file.kind for _, file, _ in found}
+    return Sequences(length, kinds.pop() if len(kinds) == 1 else np.dtype(np.float32))
 
 
 def _class_files(layout: Layout, source: Folder | Zip, subset: str, left_out: set[str]) -> dict[int, dict[str, str]]:
@@ -152,7 +187,7 @@ def _class_files(layout: Layout, source: Folder | Zip, subset: str, left_out: se
                 raise AvgzslError(f"{path} and {PurePosixPath(other).name} are the same class; keep one")
         for i, info in enumerate(layout.classes):
             if info.role in ROLES_IN[subset] and modality not in found.get(i, {}):
-                raise AvgzslError(f"the file {folder}/{info.name}.h5 is missing; get the features again")
+                raise AvgzslError(f"the file {folder}/{info.name}.{layout.suffix} is missing; get the features again")
     for paths in found.values():
         for modality in MODALITIES:
             if modality not in paths:
@@ -173,47 +208,13 @@ def _rows_of(audio: list[str], video: list[str], paths: Mapping[str, str]) -> ND
     return np.array([row[clip] for clip in audio], np.int64)
 
 
-@contextmanager
-def _opened(source: Folder | Zip, path: str) -> Iterator[dict[str, h5py.Dataset]]:
-    """The two tables of a class file; whatever HDF5 finds wrong becomes one line that names the file."""
-    try:
-        with h5py.File(io.BytesIO(source.read(path)), "r") as file:
-            for name in ("data", "video_urls"):
-                if name not in file:
-                    raise AvgzslError(f"{path} holds no table {name!r}; get the file again")
-                if not isinstance(file.get(name, getlink=True), h5py.HardLink) or file[name].external or file[name].is_virtual:
-                    raise AvgzslError(f"{path} keeps {name!r} outside itself, which is refused; get the file again")
-            yield {"data": file["data"], "video_urls": file["video_urls"]}
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise AvgzslError(f"{path} is no readable HDF5 file of clips ({error}); get the file again") from error
-
-
-def _clip_ids(source: Folder | Zip, path: str, dim: int) -> list[str]:
-    with _opened(source, path) as tables:
-        shape, kind = tables["data"].shape, tables["data"].dtype.kind
-        raw = tables["video_urls"][()]
-        ids = [clip.decode() if isinstance(clip, bytes) else str(clip) for clip in raw]
-    if len(shape) != 2 or shape[1] != dim or kind != "f":
-        raise AvgzslError(f"{path} holds data of shape {shape}, not (clips, {dim}) of floats; check --features and get it again")
-    if len(ids) != shape[0] or not ids:
-        raise AvgzslError(f"{path} holds {shape[0]} rows for {len(ids)} clip ids; get the file again")
-    if odd := [clip for clip in ids if not clip or not clip.isprintable()]:
-        raise AvgzslError(f"{path} holds {odd[0]!r} for a clip id; get the file again")
-    return ids
-
-
-def _rows(source: Folder | Zip, path: str) -> NDArray[np.float32]:
-    with _opened(source, path) as tables:
-        return np.asarray(tables["data"][()])  # (clips, dim)
-
-
 def _check_union(layout: Layout, source: Folder | Zip, incoming: Mapping[str, Incoming], left_out: set[str]) -> None:
     """The authors' stage_2_train, where there is one, holds the clips of the first three subsets and no other."""
     folder = f"{layout.base}/audio/{UNION}/"
     listed: set[str] = set()
     for path in (name for name in source.names if name.startswith(folder)):
         if layout.classes[layout.class_id(PurePosixPath(path).stem, path)].name not in left_out:
-            listed.update(_clip_ids(source, path, layout.widths.audio))
+            listed.update(_scan_file(layout, source, path, "audio").ids)
     joined = {clip for name in SUBSETS[:3] for clip in incoming[name].ids}
     if listed and (odd := sorted(listed ^ joined)):
         raise AvgzslError(f"{folder} is not the union of the three stage 1 folders: see clip {odd[0]!r}; get the features again")

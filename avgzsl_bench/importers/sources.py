@@ -15,11 +15,13 @@ from avgzsl_bench.features import Source
 class Folder:
     """Files of a folder by their path below the data set's own folder."""
 
-    def __init__(self, path: Path, folder: str, needed: str, patterns: Sequence[str]) -> None:
+    def __init__(self, path: Path, folder: str, bases: Sequence[str], patterns: Sequence[str]) -> None:
         candidates = [path, *path.glob("*/"), *path.glob("*/*/")]
-        roots = {str(p.relative_to(path).as_posix()): p for p in candidates if (p / needed).is_dir()}
-        self.root = roots[_choose(roots, folder, needed, path)]
-        found = (p for pattern in patterns for p in self.root.glob(pattern) if p.is_file() and not p.name.startswith("."))
+        roots = {str(p.relative_to(path).as_posix()): p for p in candidates if any((p / base).is_dir() for base in bases)}
+        self.root = roots[_choose(roots, folder, bases, path)]
+        self.base = next(base for base in bases if (self.root / base).is_dir())
+        filled = [pattern.format(base=self.base) for pattern in patterns]
+        found = (p for pattern in filled for p in self.root.glob(pattern) if p.is_file() and not p.name.startswith("."))
         self.names = sorted(p.relative_to(self.root).as_posix() for p in found)
         self._sha256: dict[str, str] = {}
 
@@ -49,7 +51,7 @@ class Folder:
 class Zip:
     """Members of a zip by their path below the data set's own folder."""
 
-    def __init__(self, path: Path, folder: str, needed: str, patterns: Sequence[str]) -> None:
+    def __init__(self, path: Path, folder: str, bases: Sequence[str], patterns: Sequence[str]) -> None:
         self.path = path
         try:
             self._zip = zipfile.ZipFile(path)
@@ -57,11 +59,13 @@ class Zip:
             raise AvgzslError(f"{path} is no whole zip ({error}); get it again") from error
         members = [info.filename for info in self._zip.infolist() if not info.is_dir()]
         _refuse_escapes(path, members)
-        marker = re.compile(rf"^(?:(.*)/)?{re.escape(needed)}/")
-        roots = {match[1] or "." for name in members if (match := marker.match(name)) and not name.startswith("__MACOSX/")}
-        root = _choose(roots, folder, needed, path)
+        marker = re.compile(rf"^(?:(.*)/)?({'|'.join(map(re.escape, bases))})/")
+        found = [match for name in members if (match := marker.match(name)) and not name.startswith("__MACOSX/")]
+        root = _choose({match[1] or "." for match in found}, folder, bases, path)
+        self.base = min((match[2] for match in found if (match[1] or ".") == root), key=list(bases).index)
         self._prefix = "" if root == "." else f"{root}/"
-        wanted = re.compile("|".join(re.escape(pattern).replace(r"\*", "[^/]*") for pattern in patterns))
+        filled = [re.escape(pattern.format(base=self.base)) for pattern in patterns]
+        wanted = re.compile("|".join(pattern.replace(r"\*", "[^/]*") for pattern in filled))
         below = (name.removeprefix(self._prefix) for name in members if name.startswith(self._prefix))
         self.names = sorted(n for n in below if wanted.fullmatch(n) and not PurePosixPath(n).name.startswith("."))
 
@@ -82,29 +86,32 @@ class Zip:
         return [Source(path=n, size=size, mtime_ns=time, sha256=files.sha256(self.path)) for n, size, time in self.stamps()]
 
 
-def open_source(path: Path, folder: str, needed: str, patterns: Sequence[str]) -> Folder | Zip:
-    """A folder or zip that is, or contains, the data set's folder; files are those that match `patterns` (`*` within a level).
+def open_source(path: Path, folder: str, bases: Sequence[str], patterns: Sequence[str]) -> Folder | Zip:
+    """A folder or zip that is, or contains, the data set's folder, in which the first of `bases` that is there counts.
 
-    Raises AvgzslError when `needed` is nowhere in it, for a zip that is damaged or whose members point outside it.
+    Its files are those that match `patterns`, in which `*` stays within a level and {base} is that folder.
+
+    Raises AvgzslError when no base is anywhere in it, for a zip that is damaged or whose members point outside it.
     """
     if path.is_dir():
-        return Folder(path, folder, needed, patterns)
+        return Folder(path, folder, bases, patterns)
     if not path.exists():
         raise AvgzslError(f"there is no file or folder {path}; give the folder or zip of the authors' features")
     if path.suffix.lower() != ".zip":
         raise AvgzslError(f"{path} is neither a folder nor a .zip; give the folder or zip of the authors' features")
-    return Zip(path, folder, needed, patterns)
+    return Zip(path, folder, bases, patterns)
 
 
-def _choose(roots: Iterable[str], folder: str, needed: str, path: Path) -> str:
-    found = sorted(roots)
+def _choose(roots: Iterable[str], folder: str, bases: Sequence[str], path: Path) -> str:
+    found, needed = sorted(roots), " or ".join(bases)
     named = [root for root in found if PurePosixPath(root).name.lower() == folder.lower()]
     chosen = ["."] if "." in found else named or found
     if len(chosen) == 1:
         return chosen[0]
     if chosen:
         raise AvgzslError(f"{path} holds {needed} in {', '.join(chosen)}; give the one of {folder}")
-    raise AvgzslError(f"{path} holds no {needed}; give the folder {folder}, one that contains it, or another --features")
+    hint = f"give the folder {folder}, one that contains it, or other --features (--temporal for sequences)"
+    raise AvgzslError(f"{path} holds no {needed}; {hint}")
 
 
 def _refuse_escapes(path: Path, members: Iterable[str]) -> None:

@@ -12,8 +12,9 @@ from avgzsl_bench import features as store
 from avgzsl_bench import files
 from avgzsl_bench.clips import SUBSETS, ClassInfo, Role
 from avgzsl_bench.errors import AvgzslError
-from avgzsl_bench.features import Incoming, Manifest, Source
+from avgzsl_bench.features import Manifest, Source
 from avgzsl_bench.importers import NOTHING, Report, up_to_date, write
+from avgzsl_bench.importers.writing import Incoming
 
 _PIECE = 4096  # rows copied at a time
 
@@ -66,10 +67,10 @@ def import_table(name: str, inputs: Inputs, root: Path, features: str) -> Report
     )
     stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in inputs]
     if (old := up_to_date(folder, header, stamps)) is not None:
-        return Report(NOTHING, old, [])
+        return Report(NOTHING, old)
     sources = [Source(path=n, size=s, mtime_ns=t, sha256=files.sha256(p)) for p, (n, s, t) in zip(inputs, stamps, strict=True)]
     incoming = {subset: _incoming(subset, arrays, clips, rows, classes) for subset in SUBSETS}
-    return write(folder, header.model_copy(update={"sources": sources}), incoming, [])
+    return write(folder, header.model_copy(update={"sources": sources}), incoming)
 
 
 def _array(path: Path) -> NDArray[Any]:

@@ -1,6 +1,6 @@
 """Questions to a data set; those about clips are skipped where its features are not in the store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,6 +9,7 @@ from typing import get_args
 import numpy as np
 
 from avgzsl_bench import files, plugins
+from avgzsl_bench.clips import Tokens
 from avgzsl_bench.contracts import SUBSETS, ClassInfo, Dataset, Role, Splits
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.testing.kit import Skip
@@ -44,6 +45,9 @@ def declares_features_and_splits(dataset: Dataset) -> None:
     for name, widths in dataset.features.items():
         assert min(widths.audio, widths.video) > 0, f"feature set {name!r} has widths {widths.audio} and {widths.video}"
         assert set(widths.spaces) <= {"audio", "video"}, f"feature set {name!r} names spaces of {set(widths.spaces)}"
+        periods = dict(widths.seconds)
+        assert not periods or set(periods) == {"audio", "video"}, f"feature set {name!r} has token periods {periods}"
+        assert all(seconds > 0 for seconds in periods.values()), f"feature set {name!r} has token periods {periods}"
     assert dataset.splits, "no split is declared"
     assert dataset.presets, "no preset is declared; the first is what `--features` means when left out"
     for preset, (features, split) in dataset.presets.items():
@@ -68,24 +72,33 @@ def knows_its_classes(dataset: Dataset) -> None:
 def opens_or_names_the_command(dataset: Dataset) -> None:
     """Features that are not in the store are one line that says what to type."""
     with TemporaryDirectory() as empty:
-        refusals = [_refusal(dataset, Path(empty), *preset) for preset in dataset.presets.values()]
+        refusals = [_refusal(dataset, Path(empty), *variant) for variant in _variants(dataset)]
     for refusal in filter(None, refusals):
         assert "\n" not in refusal, f"the error of missing features has several lines: {refusal}"
         assert "avgzsl " in refusal, f"the error of missing features names no command: {refusal}"
 
 
-def _refusal(dataset: Dataset, store: Path, features: str, split: str) -> str:
+def _variants(dataset: Dataset) -> Iterator[tuple[str, str, bool]]:
+    """(features, split, temporal) of every preset, temporal where token periods are declared."""
+    for features, split in dataset.presets.values():
+        yield features, split, False
+        if features in dataset.features and dataset.features[features].seconds:
+            yield features, split, True
+
+
+def _refusal(dataset: Dataset, store: Path, features: str, split: str, temporal: bool) -> str:
     try:
-        dataset.open(store, features, split)
+        dataset.open(store, features, split, temporal)
     except AvgzslError as error:
         return str(error)
     return ""
 
 
 def has_disjoint_and_complete_subsets(dataset: Dataset) -> None:
-    """No clip stands in two subsets, and every class has clips in the subsets of its role."""
-    for features, split in _stored(dataset):
-        splits = dataset.open(files.data_root(), features, split)
+    """No clip stands in two subsets, and every class has clips in the subsets of its role; temporal or not, it says which."""
+    for features, split, temporal in _stored(dataset):
+        splits = dataset.open(files.data_root(), features, split, temporal)
+        assert splits.temporal is temporal, f"{features} {split}: asked for temporal={temporal}, got {splits.temporal}"
         ids: list[str] = []
         for subset in SUBSETS:
             ids += _check_subset(splits, subset)
@@ -94,16 +107,23 @@ def has_disjoint_and_complete_subsets(dataset: Dataset) -> None:
 
 def _check_subset(splits: Splits, subset: str) -> tuple[str, ...]:
     clips = splits.read(subset)
-    time = 1 if splits.features.temporal else 0
     for part, width in (("audio", splits.features.audio), ("video", splits.features.video)):
-        shape = getattr(clips, part).shape
-        assert (len(shape), shape[0], shape[-1]) == (2 + time, len(clips.ids), width), f"{subset}: {part} has shape {shape}"
+        _check_modality(getattr(clips, part), f"{subset}: {part}", splits.temporal, (len(clips.ids), width))
     present = {splits.classes[i] for i in np.unique(clips.label)}
     wanted = _classes_of(splits, subset)
     assert present <= wanted, f"{subset} holds clips of {_names(present - wanted)}, which have another role"
     lacking = set() if splits.partial or subset == "validation_seen" else wanted - present
     assert not lacking, f"{subset} has no clips of {_names(lacking)}"
     return clips.ids
+
+
+def _check_modality(found: object, what: str, temporal: bool, wanted: tuple[int, int]) -> None:
+    assert isinstance(found, Tokens if temporal else np.ndarray), f"{what} is a {type(found).__name__}, temporal is {temporal}"
+    if isinstance(found, Tokens):
+        assert (len(found), found.dim) == wanted, f"{what} has {len(found)} clips of width {found.dim}, not {wanted}"
+        assert found.length.min() > 0, f"{what} has a clip without tokens"
+    elif isinstance(found, np.ndarray):
+        assert found.shape == wanted, f"{what} has shape {found.shape}, not {wanted}"
 
 
 def _classes_of(splits: Splits, subset: str) -> set[ClassInfo]:
@@ -114,9 +134,9 @@ def _names(classes: set[ClassInfo]) -> str:
     return ", ".join(sorted(info.name for info in classes)[:5])
 
 
-def _stored(dataset: Dataset) -> list[tuple[str, str]]:
-    refusals = {preset: _refusal(dataset, files.data_root(), *preset) for preset in dataset.presets.values()}
-    found = [preset for preset, refusal in refusals.items() if not refusal]
+def _stored(dataset: Dataset) -> list[tuple[str, str, bool]]:
+    refusals = {variant: _refusal(dataset, files.data_root(), *variant) for variant in _variants(dataset)}
+    found = [variant for variant, refusal in refusals.items() if not refusal]
     if not found:
         raise Skip(next(iter(refusals.values())))
     return found

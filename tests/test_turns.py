@@ -1,0 +1,161 @@
+"""What the loop and the protocol do for adversarial, generative and two-distance methods."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from tables import write
+
+from avgzsl_bench import identity, plugins, run, runner, training
+from avgzsl_bench.contracts import ClassText, Clips, Method, Shapes, TrainingSettings
+from avgzsl_bench.methods.devise import MEMBER as DEVISE
+
+CPU = torch.device("cpu")
+SMALL = {"epochs": 4, "batches_per_epoch": 5, "batch_size": 16}
+
+
+class Duel(Method):
+    """Three turns on what they are given, written down."""
+
+    turns = ("critic", "critic", "generator")
+    own_batches = True
+
+    def __init__(self, settings, shapes):
+        super().__init__(settings, shapes)
+        self.critic, self.generator = torch.nn.Parameter(torch.ones(())), torch.nn.Parameter(torch.ones(()))
+        self.seen = []
+
+    def parts(self):
+        return {"critic": [self.critic], "generator": [self.generator]}
+
+    def losses(self, batch, classes, turn):
+        self.seen.append((turn, batch.audio.clone()))
+        term = getattr(self, turn)
+        return {turn: term * 2, "both": term}
+
+
+def loop(kind, **settings):
+    rng = np.random.default_rng(0)
+    clips = Clips(*(rng.standard_normal((40, 3)).astype(np.float32) for _ in range(2)), np.repeat(np.arange(4), 10), ())
+    method = kind(TrainingSettings(batches_per_epoch=2, batch_size=8, **settings), Shapes(3, 3, 2, 4))
+    return training.Trainer(method, training.pool(clips, range(4), CPU), ClassText(torch.zeros(4, 1, 2)), 0, 1)
+
+
+def test_every_turn_moves_its_own_part_on_a_batch_of_its_own():
+    trainer = loop(Duel, learning_rate=0.1)
+    losses = trainer.epoch()
+    turns, batches = zip(*trainer.method.seen, strict=True)
+    assert turns == ("critic", "critic", "generator") * 2
+    assert all(not torch.equal(one, other) for i, one in enumerate(batches) for other in batches[:i])
+    assert trainer.method.critic.item() == pytest.approx(1 - 4 * 0.1, abs=1e-3)
+    assert trainer.method.generator.item() == pytest.approx(1 - 2 * 0.1, abs=1e-3)
+    steps = [1, 1 - 0.1, 1 - 0.2, 1 - 0.3]
+    assert losses["critic"] == pytest.approx(2 * np.mean(steps), abs=1e-3), "the mean over the turns that have the term"
+
+
+def test_turns_share_a_batch_unless_they_say_otherwise():
+    class Shared(Duel):
+        own_batches = False
+
+    trainer = loop(Shared)
+    trainer.epoch()
+    batches = [batch for _, batch in trainer.method.seen]
+    assert torch.equal(batches[0], batches[2])
+    assert not torch.equal(batches[2], batches[3])
+
+
+class Fitting(DEVISE):
+    """DeViSE whose 'classifier' is right after its second epoch only."""
+
+    classifier_epochs = 3
+
+    def prepare(self, training, classes):
+        texts = super().prepare(training, classes)
+        return torch.stack([torch.roll(texts, 1, 0), texts, torch.roll(texts, 2, 0)])
+
+
+@pytest.fixture
+def member(monkeypatch):
+    """Let a class of a test stand in for devise."""
+    load = plugins.load
+
+    def use(kind):
+        def found(what, name):
+            return kind if (what, name) == ("methods", "devise") else load(what, name)
+
+        monkeypatch.setattr(plugins, "load", found)
+
+    return use
+
+
+def test_stage_1_selects_the_classifier_epoch_and_stage_2_keeps_it(tmp_path, member):
+    write(tmp_path / "table")
+    (plain,) = run("devise", "mini", "hashed", settings=SMALL, out=tmp_path / "plain", device="cpu")
+    member(Fitting)
+    (fitted,) = run("devise", "mini", "hashed", settings=SMALL, out=tmp_path / "fitted", device="cpu")
+    assert fitted["selection"]["classifier_epoch"] == 2
+    assert fitted["metrics"] == plain["metrics"]
+    assert "classifier_epoch" not in plain["selection"]
+
+
+def test_validation_is_scored_every_so_often_and_at_the_end(tmp_path):
+    write(tmp_path / "table")
+    logs = []
+
+    class Watch:
+        from avgzsl_bench.hookspecs import hookimpl
+
+        @hookimpl
+        def epoch_finished(self, run, epoch, logs):
+            self.told.append((logs["stage"], epoch, logs["harmonic_mean"] is not None))
+
+        told = logs
+
+    with plugins.listening(Watch()):
+        settings = {**SMALL, "epochs": 5, "score_every": 2}
+        (record,) = run("devise", "mini", "hashed", settings=settings, out=tmp_path, device="cpu")
+    assert [(epoch, scored) for stage, epoch, scored in logs if stage == 1] == [
+        (1, False),
+        (2, True),
+        (3, False),
+        (4, True),
+        (5, True),
+    ]
+    assert record["selection"]["epoch"] in (2, 4, 5)
+
+
+class TwoDistances(DEVISE):
+    """DeViSE whose audio alone is certain and whose video alone is not."""
+
+    def scores_by_modality(self, batch, rows):
+        both = self.scores(batch, rows)
+        return {"audio": 0.1 * both, "video": 3 * both}
+
+
+def test_reference_rules_average_the_biases_of_the_modalities(tmp_path, member):
+    from dataclasses import replace
+
+    from avgzsl_bench import config
+    from avgzsl_bench.protocols._exams import Examiner
+
+    write(tmp_path / "table")
+    member(TwoDistances)
+    setting = config.resolve("devise", "mini", "hashed", settings={**SMALL, "form": "reference"})[0]
+    material = identity.Material(setting)
+    examiner = Examiner(material.splits, material.vectors("cpu"), material.shared, "reference", CPU)
+    stage, exam = examiner.stage(1), examiner.validation()
+    method = examiner.build(TwoDistances, TwoDistances.Settings(**setting.settings), stage, 0)
+    (judged,) = examiner.judge(method, stage, exam, 0)
+    assert len(judged.by_modality) == 2
+    alone = [
+        examiner.calibrate(SimpleNamespace(decisions=one, by_modality=()), exam, method.reference_biases)
+        for one in (judged.decisions, *judged.by_modality)
+    ]
+    bias, value = examiner.calibrate(judged, exam, method.reference_biases)
+    assert bias == pytest.approx(np.mean([found[0] for found in alone]))
+    assert value == alone[0][1], "the epoch is judged by the combined distance"
+    planned = identity.plan([setting], tmp_path / "runs")[0]
+    planned.folder.mkdir(parents=True)
+    contract = replace(runner._contract(planned, CPU, lambda epoch, log: None), rules="corrected")
+    assert runner.GZSL().run(material.splits, material.vectors("cpu"), material.shared, contract).metrics["zero_shot"] > 0
