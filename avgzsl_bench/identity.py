@@ -45,7 +45,10 @@ class Material:
     @cached_property
     def splits(self) -> Splits:
         """The subsets, memory-mapped; the test ones sealed."""
-        return self.dataset.open(data_root(), self.setting.features, self.setting.split)
+        chosen = self.setting
+        if "temporal" in self.method.needs:
+            return self.dataset.open(data_root(), chosen.features, chosen.split, temporal=True)
+        return self.dataset.open(data_root(), chosen.features, chosen.split)
 
     @cached_property
     def described(self) -> text.TextIdentity:
@@ -86,12 +89,13 @@ class Material:
             "dataset_revision": self.dataset.revision,
             "split": chosen.split,
             "features": chosen.features,
-            "temporal": self.splits.features.temporal,
+            "temporal": self.splits.temporal,
             "features_sha256": self.splits.content_sha256,
             "synthetic": self.dataset.synthetic or self.splits.synthetic,
             "method": chosen.method,
             "method_version": self.method.version,
             "form": chosen.form,
+            **_doubts(self.method),
             "loss_versions": _loss_versions(chosen.settings),
             "encoder": chosen.encoder,
             "encoder_revision": words.encoder_revision,
@@ -104,6 +108,11 @@ class Material:
             "precision": "float32",
             "seed": seed,
         }
+
+
+def _doubts(method: type[Method]) -> dict[str, str]:
+    """What must stand beside the name of a method that is not known from its paper, wherever its record goes."""
+    return {} if method.known_from == "paper" else {"known_from": method.known_from}
 
 
 def _loss_versions(settings: Mapping[str, Any]) -> dict[str, int]:
@@ -132,4 +141,4 @@ def planned(material: Material, setting: RunConfig, out: Path) -> Plan:
     """Identify one run of a job whose material is open."""
     identity = material.identity(setting.seed)
     run_id, setting_id = records.ids(identity, setting.changed, list(setting.search))
-    return Plan(setting, identity, run_id, setting_id, out / f"{setting.method}-{setting.dataset}-{run_id}")
+    return Plan(setting, identity, run_id, setting_id, records.place(out, identity, run_id))

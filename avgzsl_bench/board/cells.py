@@ -36,7 +36,7 @@ class Row:
     """One setting of one method, or one published system, in a section."""
 
     method: str
-    name: str  # as shown: the method, and its form where that is the reference
+    name: str  # as shown: the method, and what must be known with its numbers: a floor, the reference form, a re-implementation
     encoder: str = ""
     text: str = ""
     changed: tuple[str, ...] = ()  # `key=value` where the setting differs from what `avgzsl run` would use, or from a sibling
@@ -44,6 +44,7 @@ class Row:
     source: str = "measured"
     n: int = 0
     floor: bool = False
+    from_abstract: bool = False  # re-implemented from it: never ranked, nor beside published numbers
     rank: int | None = None
     test_selected: bool = False
     setting_id: str = ""
@@ -59,8 +60,9 @@ class Row:
 
     @property
     def rankable(self) -> bool:
-        """Measured here, whole, not a floor and not selected on test."""
-        return self.source == "measured" and self.whole and not self.floor and not self.test_selected
+        """Measured here, whole, not a floor, not known from an abstract alone and not selected on test."""
+        barred = self.floor or self.from_abstract or self.test_selected
+        return self.source == "measured" and self.whole and not barred
 
 
 def pooled(values: Sequence[float | None], source: str = "measured") -> Cell:

@@ -18,6 +18,7 @@ SHOWN = {
     "features",
     "split",
     "method",
+    "known_from",
     "form",
     "encoder",
     "text",
@@ -25,8 +26,17 @@ SHOWN = {
     "synthetic",
     "text_normalise",
     "combine",
+    "given_seen_bias",
 }
 """Identity that a row or its section shows anyway, or that stands among the settings too."""
+
+
+ELSEWHERE = {
+    "external weights": "Weights trained elsewhere and evaluated here with the class-text order of the code that trained them.",
+    "own weights": "Weights of an earlier run of ours, scored again.",
+    "external scores": "Scores computed elsewhere; only the seen bias and the metrics are ours.",
+}
+"""What is said of a record whose source is not a run of ours."""
 
 
 class Place(NamedTuple):
@@ -114,7 +124,12 @@ def groups(records: Sequence[Record]) -> list[Group]:
     found: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in records:
         found[record["setting_id"], record["selection"]["split"], record["source"]].append(record)
-    return [Group(tuple(sorted(found[key], key=lambda record: record["identity"]["seed"]))) for key in sorted(found)]
+    return [Group(tuple(sorted(found[key], key=_seed))) for key in sorted(found)]
+
+
+def _seed(record: Record) -> tuple[bool, int]:
+    seed = record["identity"]["seed"]
+    return seed is None, seed or 0  # what was trained elsewhere has none
 
 
 def rows(section: Sequence[Group], events: plugins.Events) -> list[Row]:
@@ -145,6 +160,7 @@ def _row(group: Group, events: plugins.Events) -> Row:
         source=first["source"],
         n=len(group.records),
         floor=bool(getattr(kind, "floor", False)),
+        from_abstract=_from_abstract(identity),
         test_selected=first["selection"]["split"] == "test",
         setting_id=first["setting_id"],
         measured=cells,
@@ -153,8 +169,18 @@ def _row(group: Group, events: plugins.Events) -> Row:
 
 
 def _name(identity: dict[str, Any], kind: Any) -> str:
-    words = ["floor"] * bool(getattr(kind, "floor", False)) + ["reference"] * (identity["form"] == "reference")
-    return f"{identity['method']} ({', '.join(words)})" if words else str(identity["method"])
+    marks = {
+        "floor": getattr(kind, "floor", False),
+        "reference": identity["form"] == "reference",
+        "from the abstract": _from_abstract(identity),
+    }
+    words = ", ".join(word for word, fits in marks.items() if fits)
+    return f"{identity['method']} ({words})" if words else str(identity["method"])
+
+
+def _from_abstract(identity: dict[str, Any]) -> bool:
+    """Said by the record itself, so that it holds where the method is not installed."""
+    return identity.get("known_from") == "abstract"
 
 
 def _cell(group: Group, metric: str) -> Cell:
@@ -163,15 +189,26 @@ def _cell(group: Group, metric: str) -> Cell:
 
 def _notes(group: Group, kind: Any, events: plugins.Events) -> Iterator[str]:
     name = group.identity["method"]
+    yield from _not_a_run(group)
     if group.records[0]["selection"]["split"] == "test":
         yield "Epoch and seen bias were chosen on the test set, as the authors' code does: shown, never ranked."
     if getattr(kind, "floor", False):
         yield "Floor: nothing is learned. It is there to be beaten and has no rank."
     elif not getattr(kind, "seeded", True):
         yield f"{name} gives the same result for every seed, so one run is enough."
+    if _from_abstract(group.identity):
+        yield f"{name} is a re-implementation from the abstract: it has no rank and is not compared with what its paper prints."
     yield from _chosen_on_test(group)
     for record in group.records:
         yield from (f"Check of run {record['run_id']}: {fault}" for fault in _faults(record, events))
+
+
+def _not_a_run(group: Group) -> Iterator[str]:
+    source, selection = group.records[0]["source"], group.records[0]["selection"]
+    if source in ELSEWHERE:
+        yield ELSEWHERE[source]
+    if selection["split"] == "declared":
+        yield f"The seen bias was given ({selection.get('seen_bias')}), not chosen on validation."
 
 
 def _chosen_on_test(group: Group) -> Iterator[str]:

@@ -119,8 +119,12 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
 
 
 def _beside(rows: Sequence[Row], printed: Sequence[PublishedRow]) -> tuple[list[Row], list[PublishedRow]]:
-    """The first published numbers of a method beside its best row; and the published rows that stand alone."""
-    best = {row.method: i for i, row in reversed(list(enumerate(rows)))}
+    """The first published numbers of a method beside its best row, measured if one is; and the published rows that stand alone.
+
+    Those of a method that was re-implemented from its abstract are another system's, and stand alone.
+    """
+    measured_first = sorted(enumerate(rows), key=lambda item: item[1].source != "measured")
+    best = {row.method: i for i, row in reversed(measured_first) if not row.from_abstract}
     result, alone = list(rows), []
     for own in printed:
         i = best.pop(own.method, None)
@@ -183,6 +187,7 @@ def _flat(section: Section, row: Row) -> dict[str, Any]:
         "recipe": row.recipe,
         "source": row.source,
         "floor": row.floor,
+        "from_abstract": row.from_abstract,
         "selected_on_test": row.test_selected,
         "setting_id": row.setting_id,
         "n": row.n,

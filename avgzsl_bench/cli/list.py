@@ -1,5 +1,9 @@
 """`avgzsl list`: the names of everything that is registered."""
 
+import ast
+from importlib.util import find_spec
+from pathlib import Path
+
 import typer
 
 from avgzsl_bench import plugins
@@ -24,9 +28,38 @@ def _rows(kind: str) -> list[tuple[str, str, str]]:
     from avgzsl_bench import datasets
 
     registered = plugins.registry().members[kind]
-    rows = [(name, registered[name][0].distribution, _rivals(registered[name])) for name in sorted(registered)]
+    rows = [(name, registered[name][0].distribution, _remarks(registered[name])) for name in sorted(registered)]
     tables = datasets.own() if kind == "datasets" else []
     return rows + [(name, "a table of your own", "") for name in tables if name not in registered]
+
+
+def _remarks(members: list[plugins.Member]) -> str:
+    label = "re-implementation from the abstract" if _from_abstract(members[0]) else ""
+    return "; ".join(remark for remark in (label, _rivals(members)) if remark)
+
+
+def _from_abstract(member: plugins.Member) -> bool:
+    """What the class says as `known_from`, read off its source: importing a method imports torch."""
+    if member.kind != "methods":
+        return False
+    if isinstance(member.target, type):
+        return getattr(member.target, "known_from", "") == "abstract"
+    module, _, name = member.target.partition(":")
+    body = _source(module).body
+    classes = {node.name: node.body for node in body if isinstance(node, ast.ClassDef)}
+    alias = f"{name} = "  # MEMBER = Class
+    name = next((line.removeprefix(alias) for line in map(ast.unparse, body) if line.startswith(alias)), name)
+    stated = [ast.unparse(line) for line in classes.get(name, []) if isinstance(line, ast.Assign | ast.AnnAssign)]
+    return any(line.startswith("known_from") and line.endswith("= 'abstract'") for line in stated)
+
+
+def _source(module: str) -> ast.Module:
+    """A module's source, or an empty one where it cannot be read, which `avgzsl show` explains."""
+    try:
+        spec = find_spec(module)
+        return ast.parse(Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else "")
+    except (ImportError, OSError, ValueError, SyntaxError):
+        return ast.Module([], [])
 
 
 def _rivals(members: list[plugins.Member]) -> str:

@@ -64,8 +64,10 @@ def _about(target: type, origin: str) -> str:
 
 def _method(name: str, target: Any) -> list[tuple[str, str]]:
     form = target.Settings.model_fields.get("form")
+    abstract = target.known_from == "abstract"
     return [
         ("paper", _citation(target.paper)),
+        *[("known from", "a re-implementation from the abstract: no rank, and no comparison with what is printed")] * abstract,
         ("forms", " | ".join(_choices(form.annotation)) if form else "paper"),
         ("needs", ", ".join(sorted(target.needs)) or "nothing of the clips"),
         ("seeds", "give different results" if target.seeded else "all give the same result: one run is enough"),
@@ -163,7 +165,7 @@ def _dataset(name: str) -> Iterator[Section]:
     ]
     title = f"dataset {name}{', synthetic' if found.synthetic else ''}"
     yield Section(title, [("from", _origin(name)), *facts])
-    yield Section("features", list(_features(found)), ("name", "short form", "audio", "video", "form", "text space"))
+    yield Section("features", list(_features(found)), ("name", "short form", "audio", "video", "a token every", "text space"))
     yield from _classes(found)
 
 
@@ -193,5 +195,5 @@ def _features(found: "Dataset") -> Iterator[tuple[str, ...]]:
     for name, widths in found.features.items():
         short = [preset for preset, (features, _) in found.presets.items() if features == name]
         spaces = ", ".join(f"{modality}: {space}" for modality, space in widths.spaces.items())
-        form = "temporal" if widths.temporal else "averaged"
-        yield name, ", ".join(short), str(widths.audio), str(widths.video), form, spaces
+        tokens = ", ".join(f"{modality}: {seconds:g} s" for modality, seconds in widths.seconds.items())
+        yield name, ", ".join(short), str(widths.audio), str(widths.video), tokens or "averaged only", spaces

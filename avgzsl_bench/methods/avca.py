@@ -98,12 +98,12 @@ class Avca(Method):
             self._clips(batch.audio, batch.video)
             self.project_text(text[batch.label])
             return {}
-        return self._terms(batch, text[batch.label], text[batch.label_negative])
-
-    def _terms(self, batch: Batch, text: Tensor, text_negative: Tensor) -> dict[str, Tensor]:
-        # the order of the passes fixes the batch-norm statistics
+        # the order of the passes, here and in _terms, fixes the batch-norm statistics
         own = self._clips(batch.audio, batch.video)
         other = self._clips(batch.audio_negative, batch.video_negative)
+        return self._terms(own, other, text[batch.label], text[batch.label_negative])
+
+    def _terms(self, own: Clips, other: Clips, text: Tensor, text_negative: Tensor) -> dict[str, Tensor]:
         theta, theta_other = self.project_text(text), self.project_text(text_negative)  # θ_w
         rho = self.decode(theta)  # ρ_w
         phi_video, phi_audio = self.reconstruct_video(own.theta_video), self.reconstruct_audio(own.theta_audio)
