@@ -141,7 +141,8 @@ class Trainer:
         self.epochs = 0  # completed
         self.parts = method.parts() if method.turns else {}
         self.optimisers = {turn: _adam(part, method.settings) for turn, part in self.parts.items()}
-        self.schedules = {turn: _plateau(optimiser, method.settings) for turn, optimiser in self.optimisers.items()}
+        drops = bool(self.optimisers) and method.settings.plateau_factor < 1
+        self.schedules = {turn: _plateau(each, method.settings) for turn, each in self.optimisers.items()} if drops else {}
 
     def epoch(self) -> dict[str, float]:
         """One epoch; returns the mean of every loss term. The device is read once, at the end."""
@@ -235,7 +236,8 @@ class Trainer:
         self.epochs = state["epochs"]
         for turn, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][turn])
-            self.schedules[turn].load_state_dict(state["schedules"][turn])
+        for turn, schedule in self.schedules.items():
+            schedule.load_state_dict(state["schedules"][turn])
 
 
 def _adam(part: list[torch.nn.Parameter], settings: TrainingSettings) -> torch.optim.Adam:

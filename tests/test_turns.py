@@ -159,3 +159,12 @@ def test_reference_rules_average_the_biases_of_the_modalities(tmp_path, member):
     planned.folder.mkdir(parents=True)
     contract = replace(runner._contract(planned, CPU, lambda epoch, log: None), rules="corrected")
     assert runner.GZSL().run(material.splits, material.vectors("cpu"), material.shared, contract).metrics["zero_shot"] > 0
+
+
+def test_a_factor_of_one_keeps_the_rate():
+    trainer = loop(Duel, plateau_factor=1.0, plateau_patience=0)
+    before = trainer._rates()
+    assert not any(trainer.schedule(value) for value in (0.5, 0.4, 0.3))
+    assert trainer._rates() == before
+    again = loop(Duel, plateau_factor=1.0)
+    again.load_state_dict(trainer.state_dict())

@@ -173,7 +173,7 @@ class _Session:
         trainer = self._trainer(stage, settings)
         if state := self._restore(2):
             self._resume(trainer, state)
-        follows = self.job.rules == "reference" and chosen["split"] == "validation" and trainer.method.turns
+        follows = self.job.rules == "reference" and chosen["split"] == "validation" and trainer.schedules
         exam = self.examiner.validation() if follows else None
         for epoch in self._epochs(trainer, chosen["epoch"]):
             losses = self._train(trainer)
