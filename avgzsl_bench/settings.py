@@ -22,5 +22,7 @@ def validated(model: type[Model], values: Mapping[str, Any], owner: str, command
             near = plugins.near(key, list(model.model_fields))
             raise AvgzslError(f"{owner} has no setting {key!r}; {near}`{command}` lists them") from None
         said = fault["msg"].removeprefix("Value error, ")
+        if not key:  # of several settings together, which the message names
+            raise AvgzslError(f"{owner}: {said}; `{command}` explains the settings") from None
         given = f"{owner}: setting {key}={fault['input']!r}"
         raise AvgzslError(f"{given}: {said[:1].lower()}{said[1:]}; `{command}` shows its range") from None
