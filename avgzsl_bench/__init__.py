@@ -7,14 +7,16 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from avgzsl_bench.board import leaderboard
     from avgzsl_bench.contracts import Method
+    from avgzsl_bench.evaluation import evaluate
     from avgzsl_bench.hookspecs import hookimpl
     from avgzsl_bench.records import load_records
     from avgzsl_bench.runner import run
 
-__all__ = ["Method", "hookimpl", "leaderboard", "load_records", "run"]
+__all__ = ["Method", "evaluate", "hookimpl", "leaderboard", "load_records", "run"]
 
 _HOMES = {
     "run": "runner",
+    "evaluate": "evaluation",
     "load_records": "records",
     "leaderboard": "board",
     "Method": "contracts",

@@ -35,6 +35,11 @@ def _short(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def place(out: Path, identity: dict[str, Any], run_id: str) -> Path:
+    """The folder of a record."""
+    return out / f"{identity['method']}-{identity['dataset']}-{run_id}"
+
+
 def write(path: Path, record: dict[str, Any]) -> None:
     """Write a record whole, readable as a diff."""
     write_whole(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

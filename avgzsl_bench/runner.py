@@ -123,8 +123,8 @@ def _claimed_run(planned: identity.Plan, material: identity.Material, device: to
         environment["text_vectors_sha256"] = hashlib.sha256(vectors.tobytes()).hexdigest()
         contract = _contract(planned, device, announcer.epoch)
         evaluation = GZSL().run(material.splits, vectors, material.shared, contract)
-        record = _record(planned, material, evaluation, environment, device)
-        _write(planned, evaluation, record)
+        record = make_record(planned, evaluation, environment, device, material.splits.partial)
+        write_run(planned, evaluation, record)
     except Exception as error:
         _write_failure(planned, error)
         announcer.emit("run_failed", error=error)
@@ -153,15 +153,21 @@ def _contract(planned: identity.Plan, device: torch.device, report: Any) -> Run:
     )
 
 
-def _record(
-    planned: identity.Plan, material: identity.Material, evaluation: Evaluation, environment: dict[str, Any], device: torch.device
+def make_record(
+    planned: identity.Plan,
+    evaluation: Evaluation,
+    environment: dict[str, Any],
+    device: torch.device,
+    partial_data: bool,
+    source: str = "measured",
 ) -> dict[str, Any]:
+    """The record of an evaluation, complete but for its decisions' hash, which `write_run` adds."""
     return {
         "schema": records.SCHEMA,
         "run_id": planned.run_id,
         "setting_id": planned.setting_id,
-        "status": "partial data" if material.splits.partial else "complete",
-        "source": "measured",
+        "status": "partial data" if partial_data else "complete",
+        "source": source,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "identity": planned.identity,
         "settings": planned.config.settings,
@@ -187,12 +193,13 @@ def _peaks(device: torch.device) -> dict[str, int]:
     }
 
 
-def _write(planned: identity.Plan, evaluation: Evaluation, record: dict[str, Any]) -> None:
+def write_run(planned: identity.Plan, evaluation: Evaluation, record: dict[str, Any]) -> None:
     """Decisions and weights first, the record last: its presence means done."""
     decisions = planned.folder / "decisions.safetensors"
     columns = {name: torch.from_numpy(column) for name, column in evaluation.decisions.items()}
     write_whole(decisions, to_safetensors(columns))
-    write_whole(planned.folder / "model.safetensors", to_safetensors(evaluation.weights))
+    if record["source"] == "measured":
+        write_whole(planned.folder / "model.safetensors", to_safetensors(evaluation.weights))
     record["decisions"] = {"path": decisions.name, "sha256": sha256(decisions)}
     records.write(planned.record, record)
     _tidy(planned.folder)

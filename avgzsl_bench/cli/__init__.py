@@ -6,7 +6,7 @@ import sys
 import typer
 
 from avgzsl_bench import __version__, plugins
-from avgzsl_bench.cli import data, doctor, leaderboard, list, plugin, run, show, text
+from avgzsl_bench.cli import data, doctor, evaluate, leaderboard, list, plugin, run, show, text
 from avgzsl_bench.errors import AvgzslError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run", epilog=run.EPILOG)(run.command)
+app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.command)
 app.command("leaderboard", epilog=leaderboard.EPILOG)(leaderboard.command)
 app.command("list", epilog=list.EPILOG)(list.command)
 app.command("show", epilog=show.EPILOG)(show.command)

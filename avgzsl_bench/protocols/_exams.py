@@ -160,9 +160,9 @@ class Examiner:
 
 
 def compare_scales(who: str, first: float | None, decisions: Decisions) -> dict[str, float | None]:
-    """The scale of the scores in both stages, since an absolute bias is carried from one to the other; warns of a change."""
+    """The scale of the scores in both stages, since an absolute bias is carried over; warns of a change, if `who` is named."""
     second = calibration.score_scale(decisions)
-    if first is not None and max(first, second) > SCALE_WARNING * min(first, second):
+    if who and first is not None and max(first, second) > SCALE_WARNING * min(first, second):
         said = f"{first:.3g} in stage 1, {second:.3g} in stage 2"
         log.warning("warning: %s: the scores' scale is %s, so the seen bias may not carry over (score_scale)", who, said)
     return {"stage_1": first, "stage_2": second}

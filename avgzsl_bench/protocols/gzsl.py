@@ -5,7 +5,6 @@ Protocol of AVCA (Mercea et al., CVPR 2022) with what leaks or guesses removed; 
 
 import io
 import json
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,16 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from avgzsl_bench import calibration, training
+from avgzsl_bench import training
 from avgzsl_bench.contracts import Evaluation, Method, Protocol, Run, Settings, Splits
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.files import write_whole
-from avgzsl_bench.metrics import Decisions
-from avgzsl_bench.protocols._exams import Exam, Examiner, Stage
-
-log = logging.getLogger(__name__)
-
-SCALE_WARNING = 1.5  # an absolute bias is carried from stage 1 to stage 2: warn when the scores' scale changes by more
+from avgzsl_bench.protocols._exams import Exam, Examiner, Stage, compare_scales
 
 
 @dataclass
@@ -74,11 +68,15 @@ class _Session:
         with self._timed("evaluate_seconds"):
             (judged,) = self.examiner.judge(method, stage, exam, self.job.seed, fits=slice(fit - 1, fit))
         decisions, bias = judged.decisions, chosen["seen_bias"]
+        who = "" if self.job.method.floor else f"{self.job.method.__name__}, seed {self.job.seed}"
         cost = {**self.cost, "parameters": sum(part.numel() for part in method.parameters())}
         weights = {name: value.detach().cpu().clone() for name, value in method.state_dict().items()}
         return Evaluation(
             self._public(chosen),
-            {**self.examiner.metrics(decisions, exam, bias), "score_scale": self._scales(decisions, chosen)},
+            {
+                **self.examiner.metrics(decisions, exam, bias),
+                "score_scale": compare_scales(who, chosen["score_scale"], decisions),
+            },
             self.examiner.per_class(decisions, exam, bias),
             decisions._asdict(),
             weights,
@@ -141,15 +139,8 @@ class _Session:
         return epoch == epochs or epoch % getattr(settings, "score_every", 1) == 0
 
     def _examine(self, epoch: int, trainer: training.Trainer, stage: Stage, exam: Exam) -> dict[str, Any]:
-        """The best bias of an epoch and, of a method that fits classifiers, the best one's number of epochs."""
-        method, fitted = trainer.method, []
         with self._timed("evaluate_seconds"):
-            for judged in self.examiner.judge(method, stage, exam, self.job.seed):
-                bias, value = self.examiner.calibrate(judged, exam, method.reference_biases)
-                scale = calibration.score_scale(judged.decisions)
-                fitted.append({"epoch": epoch, "seen_bias": bias, "value": value, "score_scale": scale})
-        best = max(range(len(fitted)), key=lambda fit: (fitted[fit]["value"], -fit))
-        return {**fitted[best], **({"classifier_epoch": best + 1} if method.classifier_epochs else {})}
+            return {"epoch": epoch, **self.examiner.select(trainer.method, stage, exam, self.job.seed)}
 
     def _search(self, winner: int, finished: list[dict[str, Any]]) -> dict[str, Any] | None:
         if not self.job.candidates:
@@ -247,15 +238,6 @@ class _Session:
 
     def _public(self, chosen: dict[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in chosen.items() if key not in ("candidate", "score_scale")}
-
-    def _scales(self, decisions: Decisions, chosen: dict[str, Any]) -> dict[str, float]:
-        """The scale of the scores in both stages, since an absolute bias is carried from one to the other."""
-        first, second = chosen["score_scale"], calibration.score_scale(decisions)
-        small, large = sorted((first, second))
-        if large > SCALE_WARNING * small and not self.job.method.floor:
-            who, said = f"{self.job.method.__name__}, seed {self.job.seed}", f"{first:.3g} in stage 1, {second:.3g} in stage 2"
-            log.warning("warning: %s: the scores' scale is %s, so the seen bias may not carry over (score_scale)", who, said)
-        return {"stage_1": first, "stage_2": second}
 
 
 MEMBER = GZSL
