@@ -6,8 +6,8 @@ from pydantic import ConfigDict, Field
 from torch import nn
 from torch.nn import functional as F
 
-from avgzsl_bench import datasets, plugins
-from avgzsl_bench.contracts import Method, TrainingSettings
+from avgzsl_bench import datasets, layers, plugins
+from avgzsl_bench.contracts import Batch, Method, TemporalSettings, TrainingSettings
 from avgzsl_bench.layers import Dropout
 from avgzsl_bench.testing import checks_of, result_of
 from avgzsl_bench.testing.subject import Subject
@@ -17,7 +17,9 @@ def outcomes_of(kind, target, monkeypatch):
     """Register a class under the name `mine`; the reasons of its checks by outcome and title."""
     monkeypatch.setitem(plugins.registry().members[kind], "mine", [plugins.Member(kind, "mine", target, "test 1.0")])
     results = [result_of(check) for check in checks_of("mine", kind)]
-    found = {outcome: {r.check.title: r.reason for r in results if r.outcome == outcome} for outcome in ("pass", "fail")}
+    found = {
+        outcome: {r.check.title: r.reason for r in results if r.outcome == outcome} for outcome in ("pass", "fail", "skipped")
+    }
     assert all(len(reason.splitlines()) == 1 for reason in found["fail"].values()), found["fail"]
     return found
 
@@ -197,3 +199,96 @@ class IgnoresClips(Good):
 
     def scores(self, batch, rows):
         return torch.zeros(len(batch.audio), len(rows))
+
+
+class StrangeSource(Good):
+    """Says where it is known from in a word that the tables do not have."""
+
+    known_from = "hearsay"
+
+
+class TakesAnyWeights(Good):
+    def load_released(self, state):
+        pass
+
+
+class LosesItsWeights(Good):
+    def load_released(self, state):
+        nn.init.zeros_(self.map.weight)
+        layers.load_renamed(self, state, {})
+
+
+class HearsOnly(Good):
+    def scores_by_modality(self, batch, rows):
+        return {"audio": self.scores(batch, rows)}
+
+
+class Fits(Good):
+    """Sound: its rows after each of three classifier epochs."""
+
+    classifier_epochs = 3
+
+    def prepare(self, training, classes):
+        return torch.stack([super().prepare(training, classes)] * 3)
+
+
+class FitsTwice(Fits):
+    def prepare(self, training, classes):
+        return super().prepare(training, classes)[1:]
+
+
+class Adversarial(Good):
+    """Sound: two turns that move different parameters, each on a batch of its own."""
+
+    turns = ("critic", "generator")
+    own_batches = True
+
+    def __init__(self, settings, shapes):
+        super().__init__(settings, shapes)
+        self.critic = nn.Linear(shapes.text, 1)
+
+    def parts(self):
+        return {"critic": list(self.critic.parameters()), "generator": list(self.map.parameters())}
+
+    def losses(self, batch, classes, turn):
+        clips, texts = self.embed(batch, classes.vectors.mean(1))
+        if turn == "critic":
+            return {"apart": self.critic(clips.detach()).mean() - self.critic(texts).mean()}
+        return super().losses(batch, classes, turn) | {"real": -0.01 * self.critic(clips).mean()}
+
+
+class Temporal(Good):
+    """Sound: the mean of the real tokens."""
+
+    needs = frozenset({"audio", "video", "temporal"})
+
+    class Settings(TemporalSettings, Good.Settings):
+        pass
+
+    def embed(self, batch, rows):
+        means = [_mean(batch.audio, batch.audio_mask), _mean(batch.video, batch.video_mask)]
+        return super().embed(Batch(audio=means[0], video=means[1]), rows)
+
+
+def _mean(tokens, mask):
+    return tokens.sum(1) / mask.sum(1, keepdim=True)
+
+
+class LooksAtPadding(Temporal):
+    def embed(self, batch, rows):
+        return super().embed(batch._replace(audio_mask=torch.ones_like(batch.audio_mask)), rows)
+
+
+class LooksAtTimeOfPadding(Temporal):
+    def embed(self, batch, rows):
+        return super().embed(batch._replace(audio=batch.audio + batch.audio_time[..., None] / 10), rows)
+
+
+class MixesSequences(Temporal):
+    def scores(self, batch, rows):
+        scores = super().scores(batch, rows)
+        return scores - scores.mean(0)
+
+
+class WantsNegativesInTime(Temporal):
+    needs = frozenset({"audio", "video", "temporal", "negatives"})

@@ -6,15 +6,23 @@ from typing import get_args
 import numpy as np
 import pytest
 from faults import (
+    Adversarial,
     Climbs,
+    Fits,
+    FitsTwice,
     Good,
+    HearsOnly,
     HidesState,
     IgnoresClips,
     KeepsTheGraph,
     LearnsNothing,
+    LooksAtPadding,
     LooksAtPlaces,
+    LooksAtTimeOfPadding,
+    LosesItsWeights,
     MixesCandidates,
     MixesClips,
+    MixesSequences,
     PerClipLoss,
     ReadsTheDevice,
     Remembers,
@@ -23,11 +31,15 @@ from faults import (
     SilentSetting,
     StrangeNeeds,
     StrangeParameters,
+    StrangeSource,
     StrangeTurn,
     TakesAnySetting,
+    TakesAnyWeights,
+    Temporal,
     Undefined,
     UnkeyedDropout,
     UnkeyedNoise,
+    WantsNegativesInTime,
     WritesTheBatch,
     WritesTheText,
     WrongRows,
@@ -62,6 +74,11 @@ SHAPE, PERMUTE, ALONE, ONE = (
     "scores one clip",
 )
 INPUTS, DEFAULTS, UNKNOWN = "leaves its inputs alone", "is built from defaults", "refuses an unknown setting"
+PADDING, MODALITIES, RELEASED = (
+    "ignores padding",
+    "scores each modality like both",
+    "refuses weights of another method",
+)
 CHANCE, ABOVE = "falls to chance when texts are permuted", "beats chance when texts are right"
 
 
@@ -85,6 +102,15 @@ CHANCE, ABOVE = "falls to chance when texts are permuted", "beats chance when te
         (Remembers, {CHANCE}),
         (LearnsNothing, {ABOVE}),
         (IgnoresClips, {ABOVE}),
+        (StrangeSource, {DEFAULTS}),
+        (TakesAnyWeights, {RELEASED}),
+        (LosesItsWeights, {RELEASED}),
+        (HearsOnly, {MODALITIES}),
+        (FitsTwice, {SHAPE}),
+        (LooksAtPadding, {PADDING}),
+        (LooksAtTimeOfPadding, {PADDING}),
+        (MixesSequences, {ONE}),
+        (WantsNegativesInTime, {DEFAULTS}),
     ],
 )
 def test_a_fault_is_caught_by_its_check_alone(outcomes, kind, caught):
@@ -123,13 +149,16 @@ def test_a_floor_that_ignores_clips_is_excused_from_beating_chance(outcomes):
     assert ABOVE not in found["pass"]
 
 
-def test_temporal_methods_are_skipped_with_a_reason(outcomes, monkeypatch):
-    class Temporal(Good):
-        needs = frozenset({"audio", "video", "temporal"})
-
-    found = outcomes("methods", Temporal)
+@pytest.mark.parametrize(
+    ("kind", "left_out"),
+    [(Fits, {PADDING}), (Adversarial, {PADDING, DOWN}), (Temporal, set())],
+    ids=["fits", "adversarial", "temporal"],
+)
+def test_a_sound_method_of_another_kind_passes_and_says_what_it_leaves_out(outcomes, kind, left_out):
+    found = outcomes("methods", kind)
     assert not found["fail"]
-    assert set(found["pass"]) == {"loads by its name"}
+    assert set(found["skipped"]) == left_out | {MODALITIES, RELEASED}
+    assert all(found["skipped"].values())
 
 
 def test_a_member_of_another_kind_fails_and_stops_there(outcomes):

@@ -1,5 +1,6 @@
 """The kit finds faults of losses, encoders, data sets, renderers and launchers."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -150,13 +151,23 @@ def one_class_short(splits):
 @pytest.mark.parametrize(("change", "said"), [(leaking, "clips stand twice"), (one_class_short, "has no clips of")])
 def test_faulty_clips_are_caught(outcomes, change, said):
     class Faulty(Demo):
-        def open(self, store, features, split):
-            splits = super().open(store, features, split)
-            return type(splits)(splits.classes, splits.features, splits.content_sha256, change(splits))
+        def open(self, store, features, split, temporal=False):
+            splits = super().open(store, features, split, temporal)
+            return replace(splits, read=change(splits))
 
     found = outcomes("datasets", Faulty)
     assert list(found["fail"]) == ["has disjoint and complete subsets"]
     assert said in found["fail"]["has disjoint and complete subsets"]
+
+
+def test_a_temporal_variant_of_averages_is_caught(outcomes):
+    class Faulty(Demo):
+        def open(self, store, features, split, temporal=False):
+            return replace(super().open(store, features, split), temporal=temporal)
+
+    found = outcomes("datasets", Faulty)
+    assert list(found["fail"]) == ["has disjoint and complete subsets"]
+    assert "audio is a ndarray, temporal is True" in found["fail"]["has disjoint and complete subsets"]
 
 
 def test_faulty_facts_are_caught(outcomes):
@@ -167,7 +178,7 @@ def test_faulty_facts_are_caught(outcomes):
         def classes(self, split):
             return tuple(info._replace(role="train") for info in super().classes(split))
 
-        def open(self, store, features, split):
+        def open(self, store, features, split, temporal=False):
             raise AvgzslError("not here")
 
     found = outcomes("datasets", Faulty)

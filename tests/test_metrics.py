@@ -1,6 +1,4 @@
-"""Decisions and accuracies: golden cells of the reference, its scorer table, and properties of every result."""
-
-from pathlib import Path
+"""Decisions and accuracies: the scorer table of the reference, and properties of every result."""
 
 import numpy as np
 import pytest
@@ -10,80 +8,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from avgzsl_bench.calibration import grid_bias
+from avgzsl_bench.contracts import Method
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.metrics import Decisions, at_bias, count_clips, decide, per_class, zero_shot
-
-GOLDEN = np.load(Path(__file__).parent / "golden" / "eval.npz")
-CELLS = sorted({key.rsplit("/", 1)[0] for key in GOLDEN.files if "/in/" not in key})
-SQUARED = "squares of rounded roots: which exact ties survive depends on the rounding of torch.cdist"
-FALSY = "the reference reads a given bias of 0 as no bias and searches; here 0 stays 0"
-EMPTY = "a class without clips is an error here, NaN there"
-SKIPPED = {
-    **dict.fromkeys([cell for cell in CELLS if "beta_0.0" in cell], FALSY),
-    **dict.fromkeys([cell for cell in CELLS if "_class_without_samples" in cell], EMPTY),
-    "ties_quantised/video/SquaredL2Loss/beta_None": SQUARED,
-    "ties_quantised/both/SquaredL2Loss/beta_None": SQUARED,
-    "ties_quantised/both/SquaredL2Loss/beta_0.4": SQUARED,
-}
-
-
-def reference_distances(case: str, mode: str, distance: str) -> torch.Tensor:
-    given = {key.split("/")[-1]: torch.from_numpy(GOLDEN[key]) for key in GOLDEN.files if key.startswith(f"{case}/in/")}
-    by_modality = {key: torch.cdist(given[key], given["t"]) for key in "av"}
-    if distance == "SquaredL2Loss":
-        by_modality = {key: value**2 for key, value in by_modality.items()}
-    if mode != "both":
-        return by_modality[mode[0]]
-    gate = given.get("attention_threshold")
-    if gate is None:
-        return by_modality["a"] + by_modality["v"]
-    return (1 - gate) * by_modality["a"] + gate * by_modality["v"]
-
-
-def golden_decisions(case: str, mode: str, distance: str) -> tuple[Decisions, np.ndarray, np.ndarray]:
-    seen, unseen, label = (GOLDEN[f"{case}/in/{key}"] for key in ("seen", "unseen", "targets"))
-    ids = np.sort(np.concatenate([seen, unseen]))
-    scores = -reference_distances(case, mode, distance)
-    mask = torch.from_numpy(np.isin(ids, seen))
-    return decide(scores, torch.from_numpy(label), ids.tolist(), mask, "reference"), seen, unseen
-
-
-@pytest.mark.parametrize("cell", [cell for cell in CELLS if cell not in SKIPPED])
-def test_equals_the_reference(cell):
-    case, mode, distance, beta = cell.split("/")
-    decisions, seen, unseen = golden_decisions(case, mode, distance)
-    bias = 0.4 if beta == "beta_0.4" else grid_bias(decisions, seen, unseen)[0]
-    result = at_bias(decisions, bias, seen, unseen, "reference")
-    counts = per_class(decisions, bias, seen, unseen, "reference")
-    recall = np.zeros(int(GOLDEN[f"{case}/in/n_classes"]))
-    recall[counts.id] = counts.correct_zero_shot / counts.clips
-    assert bias == pytest.approx(float(GOLDEN[f"{cell}/beta"]), abs=1e-6)
-    assert result == pytest.approx([float(GOLDEN[f"{cell}/{key}"]) for key in ("seen", "unseen", "hm")], abs=1e-6)
-    assert zero_shot(decisions, unseen) == pytest.approx(float(GOLDEN[f"{cell}/zsl"]), abs=1e-6)
-    np.testing.assert_allclose(recall, GOLDEN[f"{cell}/recall"], atol=1e-6)
-
-
-def test_every_golden_cell_is_compared_or_listed():
-    assert len(CELLS) == 96
-    assert set(SKIPPED) <= set(CELLS)
-    reasons = list(SKIPPED.values())
-    assert [reasons.count(reason) for reason in (FALSY, EMPTY, SQUARED)] == [30, 6, 3]
-
-
-@pytest.mark.parametrize("case", ["seen_class_without_samples", "unseen_class_without_samples"])
-def test_a_class_without_clips_is_named(case):
-    decisions, seen, unseen = golden_decisions(case, "video", "L2Loss")
-    with pytest.raises(AvgzslError, match=f"class id {3 if case.startswith('seen') else 4},"):
-        at_bias(decisions, 0.0, seen, unseen, "reference")
-    if case.startswith("unseen"):
-        with pytest.raises(AvgzslError, match="class id 4,"):
-            zero_shot(decisions, unseen)
-
-
-def test_clips_outside_the_split_are_not_dropped_silently():
-    decisions, seen, unseen = golden_decisions("random", "video", "L2Loss")
-    with pytest.raises(ValueError, match="outside the split"):
-        at_bias(decisions, 0.0, seen[:-1], unseen, "corrected")
 
 
 def sine(rows: int, columns: int, step: float, start: float) -> torch.Tensor:
@@ -109,7 +36,8 @@ def test_equals_the_scorer_table(mode, expected):
     by_mode = {"audio": torch.cdist(audio, text), "video": torch.cdist(video, text)}
     distances = by_mode.get(mode, by_mode["audio"] + by_mode["video"])
     decisions = decide(-distances, label, ids, torch.tensor([True, False, True, True, False]), "reference")
-    biases = [grid_bias(decide(-d, label, ids, torch.tensor([1, 0, 1, 1, 0]).bool(), "reference"), seen, unseen)[0] for d in
+    grid, mask = Method.reference_biases, torch.tensor([1, 0, 1, 1, 0]).bool()
+    biases = [grid_bias(decide(-d, label, ids, mask, "reference"), seen, unseen, grid)[0] for d in
               (*by_mode.values(), distances)]  # fmt: skip
     bias = sum(biases) / 3 if mode == "both at the mean bias" else biases[-1]
     result = at_bias(decisions, bias, seen, unseen, "reference")

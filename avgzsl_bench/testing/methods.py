@@ -1,14 +1,15 @@
 """Questions to a method, asked on the synthetic data set `demo` through the real training loop."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from avgzsl_bench import training
 from avgzsl_bench.contracts import Batch, Method
+from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.layers import reseed
 from avgzsl_bench.testing import controls
 from avgzsl_bench.testing.kit import Skip
@@ -18,13 +19,18 @@ from avgzsl_bench.testing.subject import CLIPS, Subject, subjects
 __all__ = ["QUESTIONS", "subjects"]
 
 NEEDS = {"audio", "video", "negatives", "temporal"}
+KNOWN = ("paper", "abstract")
+PADDING = 3  # tokens
+STRANGE = "no_such_part.weight"
 
 
 def is_built_from_defaults(subject: Subject) -> None:
-    """Defaults are complete; `needs`, `version` and every setting are declared."""
+    """Defaults are complete; `needs`, `known_from`, `version` and every setting are declared."""
     subject.kind.Settings.model_validate({})
     subject.build()
     assert subject.kind.needs <= NEEDS, f"needs {set(subject.kind.needs - NEEDS)}, which no batch holds; choose from {NEEDS}"
+    assert not {"temporal", "negatives"} <= subject.kind.needs, "needs temporal and negatives; the sampler crops no negatives"
+    assert subject.kind.known_from in KNOWN, f"known_from is {subject.kind.known_from!r}; choose from {KNOWN}"
     assert subject.kind.version >= 1, f"version is {subject.kind.version!r}; it counts from 1"
     silent = [name for name, field in subject.kind.Settings.model_fields.items() if not field.description]
     assert not silent, f"settings {silent} have no description"
@@ -124,11 +130,13 @@ def _assert_near(together: Tensor, alone: Tensor, scale: float, what: str) -> No
 
 
 def gives_finite_scores_without_gradient(subject: Subject) -> None:
-    """Scores are (clips, classes), finite and detached; `prepare` gives one row a class."""
+    """Scores are (clips, classes), finite and detached; `prepare` gives one row a class, after each classifier epoch if any."""
     method, _ = subject.trained()
     classes = subject.candidates()
-    rows = subject.prepare(method, classes)
-    count = len(classes.vectors)
+    fits = subject.fits(method, classes)
+    wanted = method.classifier_epochs or 1
+    assert len(fits) == wanted, f"prepare() gave {len(fits)} fits for {wanted} classifier epochs; it gives (epochs, classes, ...)"
+    rows, count = fits[-1], len(classes.vectors)
     assert len(rows) == count, f"prepare() gave {len(rows)} rows for {count} classes"
     scores = subject.scores(method, rows)
     assert scores.shape == (CLIPS, count), f"scores are {tuple(scores.shape)} for {CLIPS} clips and {count} classes"
@@ -157,8 +165,41 @@ def scores_one_clip(subject: Subject) -> None:
     """A batch of one clip gets the scores that the clip has among others."""
     method, _ = subject.trained()
     rows = subject.prepare(method, subject.candidates())
-    one = Batch(audio=subject.clips.audio[:1], video=subject.clips.video[:1])
+    one = Batch(*(part[:1] if isinstance(part, Tensor) else part for part in subject.clips))
     _assert_same_scores(subject.scores(method, rows, one), subject.scores(method, rows)[:1], "dropping other clips")
+
+
+def ignores_padding(subject: Subject) -> None:
+    """More padding behind the tokens leaves scores as they are, since a clip's neighbours decide how much there is."""
+    if "temporal" not in subject.kind.needs:
+        raise Skip("needs no temporal features")
+    method, _ = subject.trained()
+    rows = subject.prepare(method, subject.candidates())
+    longer = {name: _longer(name, part) for name, part in subject.clips._asdict().items() if isinstance(part, Tensor)}
+    padded = subject.scores(method, rows, subject.clips._replace(**longer))
+    _assert_same_scores(padded, subject.scores(method, rows), f"padding by {PADDING} more tokens")
+
+
+def _longer(name: str, part: Tensor) -> Tensor:
+    """Features and masks continue with zeros, times with their step: (clips, time, ...) to (clips, time + PADDING, ...)."""
+    more = part.new_zeros(len(part), PADDING, *part.shape[2:])
+    if name.endswith("time"):
+        more += part[:, -1:] + (part[:, -1:] - part[:, -2:-1]) * torch.arange(1, PADDING + 1)
+    return torch.cat([part, more], 1)
+
+
+def scores_each_modality_like_both(subject: Subject) -> None:
+    """`scores_by_modality` gives what `scores` gives, for audio and for video: (clips, classes), finite."""
+    method, _ = subject.trained()
+    rows = subject.prepare(method, subject.candidates())
+    with torch.no_grad():
+        alone = method.eval().scores_by_modality(subject.clips, rows)
+    if not alone:
+        raise Skip("has no scores_by_modality")
+    assert set(alone) == {"audio", "video"}, f"scores_by_modality names {sorted(alone)}; it gives audio and video"
+    for name, scores in alone.items():
+        assert scores.shape == (CLIPS, len(rows)), f"{name} scores are {tuple(scores.shape)}, not {(CLIPS, len(rows))}"
+        assert scores.isfinite().all(), f"{name} scores are not all finite"
 
 
 def _assert_same_scores(scores: Tensor, expected: Tensor, what: str) -> None:
@@ -172,7 +213,7 @@ def follows_its_seed(subject: Subject) -> None:
     """The same seed gives the same scores; another gives others, or the same for a method that says `seeded = False`."""
     first, again, other = (subject.train(seed, epochs=1)[0] for seed in (0, 0, 1))
     scores = [
-        training.score(method, subject.clips, subject.training, subject.candidates(), seed)
+        subject.exam(method, subject.fewer_test_clips, subject.candidates(), seed)
         for method, seed in ((first, 0), (again, 0), (other, 1))
     ]
     assert torch.equal(scores[0], scores[1]), (
@@ -195,6 +236,28 @@ def keeps_its_scores_in_the_state(subject: Subject) -> None:
     assert torch.equal(*scores), (
         "a new method with the same state scores differently: something that decides is not in state_dict"
     )
+
+
+def refuses_weights_of_another_method(subject: Subject) -> None:
+    """`load_released` lists what it does not know in one line, and loads nothing."""
+    method = subject.build()
+    if type(method).load_released is Method.load_released:
+        raise Skip("no released weights are known")
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    said = _refusal(partial(method.load_released, {STRANGE: torch.zeros(3)}))
+    assert said, f"load_released takes the unknown name {STRANGE} without a word"
+    assert STRANGE in said, f"the error does not name the unknown {STRANGE}: {said}"
+    assert "\n" not in said, f"the error has several lines: {said}"
+    after = method.state_dict()
+    assert all(after[name].equal(value) for name, value in before.items()), "weights changed although the others were refused"
+
+
+def _refusal(load: Callable[[], None]) -> str:
+    try:
+        load()
+    except AvgzslError as error:
+        return str(error)
+    return ""
 
 
 def leaves_its_inputs_alone(subject: Subject) -> None:
@@ -230,8 +293,11 @@ QUESTIONS: tuple[Callable[[Subject], None], ...] = (
     permutes_columns_with_the_rows,
     scores_each_column_alone,
     scores_one_clip,
+    ignores_padding,
+    scores_each_modality_like_both,
     follows_its_seed,
     keeps_its_scores_in_the_state,
+    refuses_weights_of_another_method,
     leaves_its_inputs_alone,
     controls.falls_to_chance_when_texts_are_permuted,
     controls.beats_chance_when_texts_are_right,

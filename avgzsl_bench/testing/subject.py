@@ -8,19 +8,27 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from avgzsl_bench import config, datasets, plugins, training
-from avgzsl_bench.contracts import Batch, ClassText, Clips, Method, Settings, Shapes, Splits, Training, TrainingSettings
+from avgzsl_bench.contracts import ABSENT, Batch, ClassText, Clips, Method, Settings, Shapes, Splits, Training
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.identity import Material
 from avgzsl_bench.layers import reseed
-from avgzsl_bench.testing.kit import Skip
 
 DATASET = "demo"
 CPU = torch.device("cpu")
 CLIPS = 24  # in the small batches
-BUDGET = {"epochs": 5, "batches_per_epoch": 10, "batch_size": 64}  # enough to tell learning from chance, in seconds
+# enough to tell learning from chance, in seconds; a method takes those it has a setting for
+BUDGET = {
+    "epochs": 5,
+    "batches_per_epoch": 15,
+    "batch_size": 64,
+    "synthetic_per_class": 30,
+    "classifier_epochs": 5,
+    "classifier_batch_size": 200,
+}
 
 
 class Subject:
@@ -28,21 +36,19 @@ class Subject:
 
     def __init__(self, name: str, form: str | None = None) -> None:
         self.kind: type[Method] = plugins.load("methods", name)
-        if "temporal" in self.kind.needs:
-            raise Skip("needs temporal features, which the training loop does not read yet")
         self.name = name
         self._trained: dict[int, tuple[Method, list[dict[str, float]]]] = {}
-        self.given: dict[str, Any] = dict(BUDGET) if issubclass(self.kind.Settings, TrainingSettings) else {}
+        self.given: dict[str, Any] = {name: value for name, value in BUDGET.items() if name in self.kind.Settings.model_fields}
         if form is not None:
             self.given["form"] = form
         self.data = datasets.get(DATASET)
         self._open(self._features())
 
     def _features(self) -> str:
-        """The first averaged feature set that the method can be built for (one that shares a space with the text, if it must)."""
+        """The first feature set that the method can be built for (one that shares a space with the text, if it must)."""
         refusals = []
         for preset, (features, _) in self.data.presets.items():
-            if self.data.features[features].temporal:
+            if "temporal" in self.kind.needs and not self.data.features[features].seconds:
                 continue
             try:
                 self._open(preset)
@@ -51,7 +57,7 @@ class Subject:
                 refusals.append(str(error))
             else:
                 return preset
-        raise AssertionError(f"cannot be built for any averaged feature set of {DATASET}: {refusals[0]}")
+        raise AssertionError(f"cannot be built for any feature set of {DATASET}: {refusals[0]}")
 
     def _open(self, preset: str) -> None:
         run = config.resolve(self.name, DATASET, features=preset, settings=self.given)[0]
@@ -66,7 +72,8 @@ class Subject:
     @cached_property
     def pool(self) -> training.Pool:
         """Stage 2's training clips."""
-        return training.pool(self.splits.load("train", "validation_seen", "validation_unseen"), self.seen, CPU)
+        clips = self.splits.load("train", "validation_seen", "validation_unseen")
+        return training.pool(clips, self.seen, CPU, self.splits.features.seconds)
 
     @cached_property
     def test_clips(self) -> Clips:
@@ -75,8 +82,12 @@ class Subject:
             selection = Path(folder, "selection.json")
             selection.write_text('{"by": "the conformance kit, which selects nothing"}')
             clips = self.splits.unseal(selection)
-        keep = np.isin(clips.label, self.unseen)
-        return Clips(clips.audio[keep], clips.video[keep], clips.label[keep], ())
+        return _chosen(clips, np.flatnonzero(np.isin(clips.label, self.unseen)))
+
+    @cached_property
+    def fewer_test_clips(self) -> Clips:
+        """Every second one, for what scores them many times."""
+        return _chosen(self.test_clips, np.arange(0, len(self.test_clips.label), 2))
 
     @cached_property
     def classes(self) -> ClassText:
@@ -86,7 +97,7 @@ class Subject:
     @property
     def training(self) -> Training:
         """What `prepare` is given."""
-        return Training(Batch(label=self.pool.label, audio=self.pool.audio, video=self.pool.video), self.classes)
+        return training.everything(self.pool, self.classes)
 
     @cached_property
     def batch(self) -> Batch:
@@ -97,7 +108,8 @@ class Subject:
     @property
     def clips(self) -> Batch:
         """A small batch to score: no labels."""
-        return Batch(audio=self.batch.audio, video=self.batch.video)
+        hidden = dict.fromkeys(("label", "label_negative", "audio_negative", "video_negative"), ABSENT)
+        return self.batch._replace(**hidden)
 
     def candidates(self, unseen: list[int] | None = None) -> ClassText:
         """Seen and unseen classes by id; `unseen` gives another order of the unseen classes' texts."""
@@ -126,17 +138,29 @@ class Subject:
             self._trained[seed] = self.train(seed, getattr(self.settings, "epochs", 0))
         return self._trained[seed]
 
-    @torch.no_grad()
+    def exam(self, method: Method, clips: Clips, classes: ClassText, seed: int) -> Tensor:
+        """Scores (clips, classes) as the protocol computes them; of several classifiers, of the last."""
+        rows = training.prepare(method, self.training, classes, seed)[-1]
+        held = training.hold(clips, CPU, self.splits.features.seconds)
+        return training.score(method, held, rows, seed)
+
+    def fits(self, method: Method, classes: ClassText) -> Tensor:
+        """What `prepare` gives for candidate classes, (fits, classes, ...), in evaluation mode and with one key."""
+        return training.prepare(method, self.training, classes, "kit")
+
     def prepare(self, method: Method, classes: ClassText) -> Tensor:
-        """Rows of candidate classes, in evaluation mode and with one key."""
-        reseed(method.eval(), "kit")
-        return method.prepare(self.training, classes)
+        """Rows of candidate classes (classes, ...); of several classifiers, the last."""
+        return self.fits(method, classes)[-1]
 
     @torch.no_grad()
     def scores(self, method: Method, rows: Tensor, clips: Batch | None = None) -> Tensor:
         """Scores (clips, classes) in evaluation mode and with one key."""
         reseed(method.eval(), "kit")
         return method.scores(clips or self.clips, rows)
+
+
+def _chosen(clips: Clips, index: NDArray[np.int64]) -> Clips:
+    return Clips(clips.audio[index], clips.video[index], clips.label[index], ())
 
 
 def subjects(name: str) -> dict[str, Callable[[], Subject]]:

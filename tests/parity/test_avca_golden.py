@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import pytest
 import torch
-from golden_file import Golden
+from golden_file import AFTER_STEP, BEFORE_BATCH_NORM, CANCELLED, LATER_LOSS, LATER_OUTPUT, Golden
 
 from avgzsl_bench import layers
 from avgzsl_bench.contracts import Batch, ClassText, Shapes
@@ -41,9 +41,13 @@ PASSES = {
     "reconstruct_video": ["phi_v_rec"],
     "decode": ["rho_w", "rho_w_neg", "rho_a", "rho_a_neg", "rho_v", "rho_v_neg"],
 }
-NO_GRADIENT = (
-    1e-4  # a bias that a batch norm takes away has a gradient of rounding noise, which Adam turns into a step of ± its rate
-)
+DOUBLE, SINGLE = ("A_enc", "V_enc", "A_proj", "V_proj"), ("W_proj", "D", "A_rec", "V_rec")
+BIASES = {  # before a batch norm; the last stands before the projectors', behind a residual
+    *(f"{part}.fc.0.bias" for part in DOUBLE + SINGLE),
+    *(f"{part}.fc.4.bias" for part in DOUBLE),
+    "cross_attention.layers.0.1.fn.net.3.bias",
+}
+UNSTEADY = {"cross_attention.layers.0.0.norm.weight": CANCELLED}  # in one entry, of gradient -9.90e-6 and weight 0.999
 
 
 def build(golden, form="reference"):
@@ -98,7 +102,7 @@ def check_evaluation(golden, method, batch, classes):
     golden.equal("eval/phi_a", own.phi_audio)
     golden.equal("eval/phi_v", own.phi_video)
     golden.equal("eval/attn_out", own.mixed)
-    golden.equal("eval/loss", total(method, batch, classes))
+    golden.equal("eval/loss", total(method, batch, classes), "loss")
     method.train()
 
 
@@ -107,8 +111,8 @@ def check_training(golden, method, batch, classes):
     terms = method(batch, classes)
     assert len(terms) == len(TERMS)
     for name, own in TERMS.items():
-        golden.equal(f"train/term_{name}", terms[own])
-    golden.equal("train/loss", sum(terms.values()))
+        golden.equal(f"train/term_{name}", terms[own], "loss")
+    golden.equal("train/loss", sum(terms.values()), "loss")
     for name, passes in PASSES.items():
         assert len(outputs[name]) == len(passes)
         for key, output in zip(passes, outputs[name], strict=True):
@@ -116,8 +120,8 @@ def check_training(golden, method, batch, classes):
                 golden.equal(f"train/{key}", output)
     sum(terms.values()).backward()
     for name, parameter in released_parameters(method, golden):
-        golden.equal(f"gradnorm/{name}", parameter.grad.norm())
-        assert not golden[f"gradnone/{name}"]
+        golden.equal(f"gradnorm/{name}", parameter.grad.norm(), "gradient", BEFORE_BATCH_NORM if name in BIASES else None)
+        golden.equal(f"gradnone/{name}", parameter.grad is None)
 
 
 def released_parameters(method, golden):
@@ -131,44 +135,34 @@ def released_parameters(method, golden):
 def check_steps(golden, method, batch, classes):
     optimiser = adam(method)
     step(method, optimiser, batch, classes)
-    own = method.state_dict()
-    for name in golden.under("after_step/"):
-        noisy = f"gradnorm/{name}" in golden.arrays and golden[f"gradnorm/{name}"] < NO_GRADIENT
-        golden.equal(f"after_step/{name}", own[layers._rename(name, RELEASED_NAMES)], atol=2.1e-3 if noisy else 1e-5)
+    own = method.state_dict()  # shares its storage with the method
+    for name, expected in golden.under("after_step/").items():
+        place = own[layers._rename(name, RELEASED_NAMES)]
+        golden.equal(f"after_step/{name}", place, exempt=AFTER_STEP if name in BIASES else UNSTEADY.get(name))
+        if name in BIASES:
+            place.copy_(expected)  # so that the noise does not go on into the running means
     with torch.no_grad():
         assert method(batch, classes, "statistics") == {}
-    own = method.state_dict()
     for name in golden.under("after_step_get_embeddings/"):
-        # the noisy biases of the step, times the momentum of 0.1, stand in the means of what follows them
-        atol = 2.1e-4 if name.endswith("running_mean") else 1e-5
-        golden.equal(f"after_step_get_embeddings/{name}", own[layers._rename(name, RELEASED_NAMES)], atol=atol)
+        golden.equal(f"after_step_get_embeddings/{name}", own[layers._rename(name, RELEASED_NAMES)])
     for number in range(2, 6):
-        golden.equal(f"loss_step{number}", step(method, optimiser, batch, classes), rtol=1e-3)
+        golden.equal(f"loss_step{number}", step(method, optimiser, batch, classes), "loss", LATER_LOSS)
         method(batch, classes, "statistics")
     method.eval()
-    own = method._clips(batch.audio, batch.video)
-    golden.equal("after5/theta_a", own.theta_audio, atol=2e-2)
-    golden.equal("after5/theta_v", own.theta_video, atol=2e-2)
-    golden.equal("after5/theta_w_classes", method.prepare(None, classes), atol=2e-2)
+    clips = method._clips(batch.audio, batch.video)
+    golden.equal("after5/theta_a", clips.theta_audio, exempt=LATER_OUTPUT)
+    golden.equal("after5/theta_v", clips.theta_video, exempt=LATER_OUTPUT)
+    golden.equal("after5/theta_w_classes", method.prepare(None, classes), exempt=LATER_OUTPUT)
 
 
-def test_every_array():
+def compare():
     golden = Golden("avca")
     batch, classes = inputs(golden)
     check_evaluation(golden, build(golden), batch, classes)
     check_training(golden, build(golden), batch, classes)
     check_steps(golden, build(golden), batch, classes)
     golden.listed({})
-
-
-def test_a_perturbed_weight_fails():
-    golden = Golden("avca")
-    batch, classes = inputs(golden)
-    method = build(golden)
-    with torch.no_grad():
-        method.project_video[4].weight[3, 5] += 0.01
-    with pytest.raises(AssertionError, match="eval/theta_v"):
-        check_evaluation(golden, method, batch, classes)
+    return golden
 
 
 def test_the_paper_form_is_another_method():

@@ -1,17 +1,16 @@
-"""The reference forms in float64 against figures that the released modules gave for weights and inputs made by formulas."""
+"""The reference form of AVCA in float64 against figures that the released modules gave for weights and inputs of formulas."""
 
 from collections import defaultdict
 
 import pytest
 import torch
-from torch import nn
+from formulas import AUDIO, CLASSES, VIDEO, fill, pairs, wave
 
-from avgzsl_bench import losses
-from avgzsl_bench.contracts import Batch, ClassText, Shapes
+from avgzsl_bench.contracts import ClassText, Shapes
 from avgzsl_bench.methods.avca import Avca
-from avgzsl_bench.methods.devise import Devise
 
-LABELS = torch.tensor([0, 3, 5, 5, 10, 2, 7, 1])
+pytestmark = pytest.mark.usefixtures("float64")
+
 GROUPS = {
     "rec": ("reconstruct_text_video", "reconstruct_text_audio", "reconstruct_text_text"),
     "ct": ("decoded_audio", "decoded_video"),
@@ -19,84 +18,6 @@ GROUPS = {
     "t": ("audio_text_audio", "video_text_video", "text_audio_text", "text_video_text"),
     "r": ("reconstruct_video", "reconstruct_audio", "video_to_text", "audio_to_text"),
 }
-
-
-@pytest.fixture(autouse=True)
-def float64():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-def wave(shape, frequency, phase):
-    count = torch.Size(shape).numel()
-    return torch.sin(frequency * torch.arange(count, dtype=torch.float64) + phase).view(shape)
-
-
-def cosine_wave(shape, frequency, phase):
-    return wave(shape, frequency, phase + torch.pi / 2)
-
-
-def unit_rows(values):
-    return nn.functional.normalize(values)
-
-
-AUDIO, VIDEO = wave((8, 16), 0.11, 1).abs(), wave((8, 24), 0.13, 2).abs()
-AUDIO_NEGATIVE, VIDEO_NEGATIVE = wave((8, 16), 0.19, 3).abs(), wave((8, 24), 0.23, 4).abs()
-TEXT, TEXT_NEGATIVE = unit_rows(wave((8, 300), 0.17, 5)), unit_rows(wave((8, 300), 0.29, 6))
-CLASSES = unit_rows(wave((11, 300), 0.31, 7))
-
-
-@torch.no_grad()
-def fill(method, amplitude=0.05):
-    number = 0
-    for module in method.modules():
-        if isinstance(module, nn.Linear):
-            number += 1
-            module.weight.copy_(amplitude * wave(module.weight.shape, 0.37, number))
-            if module.bias is not None:
-                module.bias.copy_(0.1 * cosine_wave(module.bias.shape, 0.53, number))
-        elif isinstance(module, nn.BatchNorm1d | nn.LayerNorm):
-            number += 1
-            module.weight.copy_(1 + 0.1 * wave(module.weight.shape, 0.71, number))
-            module.bias.copy_(0.1 * cosine_wave(module.bias.shape, 0.29, number))
-    return number
-
-
-@pytest.mark.parametrize(
-    ("normed", "logits", "expected"),
-    [
-        (
-            False,
-            (0.03973300890735955, -0.13772233727752412),
-            {"devise": 1.4766546902958984, "ale": 0.4896164783280367, "sje": 0.28046151785150325},
-        ),
-        (
-            True,
-            (0.008136913491309378, -0.027883215445187112),
-            {"devise": 1.054596115924043, "ale": 0.30888784749596593, "sje": 0.13923980164457425},
-        ),
-    ],
-)
-def test_ranking_losses(normed, logits, expected):
-    for name, value in expected.items():
-        settings = Devise.Settings(form="reference", norm_inputs=normed, classification_loss=name)
-        method = Devise(settings, Shapes(audio=16, video=24, text=300))
-        assert fill(method, amplitude=0.6) == 1
-        batch, classes = Batch(LABELS, AUDIO, VIDEO), ClassText(CLASSES[:, None])
-        clips, texts = method.embed(batch, method.prepare(None, classes))
-        given = clips @ texts.T
-        assert (given[0, 0].item(), given[7, 1].item()) == pytest.approx(logits, rel=1e-9)
-        tolerance = 1e-7 if name == "ale" else 1e-9  # the released ALE keeps harmonic numbers in float32
-        assert method(batch, classes)["classification"].item() == pytest.approx(value, rel=tolerance)
-
-
-def test_ranks_of_violations():
-    method = Devise(Devise.Settings(), Shapes(audio=16, video=24, text=300))
-    fill(method, amplitude=0.6)
-    clips, texts = method.embed(Batch(LABELS, AUDIO, VIDEO), CLASSES)
-    loss = losses.make(losses.LossChoice(name="devise"))
-    assert (loss.costs(clips @ texts.T, LABELS) > 0).sum(1).tolist() == [6, 6, 6, 6, 8, 10, 10, 10]
 
 
 def build_avca(momentum):
@@ -108,12 +29,6 @@ def build_avca(momentum):
     return method.train()
 
 
-def avca_inputs():
-    rows = torch.arange(8)
-    batch = Batch(rows, AUDIO, VIDEO, rows + 8, AUDIO_NEGATIVE, VIDEO_NEGATIVE)
-    return batch, ClassText(torch.cat([TEXT, TEXT_NEGATIVE])[:, None])
-
-
 def test_avca_terms():
     method = build_avca(0.1)
     outputs = defaultdict(list)
@@ -121,7 +36,7 @@ def test_avca_terms():
         getattr(method, name).register_forward_hook(
             lambda module, given, output, name=name: outputs[name].append(output.sum().item())
         )
-    terms = method(*avca_inputs())
+    terms = method(*pairs())
     figures = {name: sum(terms[term].item() for term in group) for name, group in GROUPS.items()}
     assert figures == pytest.approx(
         {
@@ -153,7 +68,7 @@ def test_avca_terms():
 )
 def test_avca_after_a_step(momentum, audio, video):
     method = build_avca(momentum)
-    batch, classes = avca_inputs()
+    batch, classes = pairs()
     method(batch, classes)
     optimiser = torch.optim.Adam(method.parts()["all"], lr=1e-3, weight_decay=method.settings.weight_decay)
     torch.stack(list(method(batch, classes).values())).sum().backward()
