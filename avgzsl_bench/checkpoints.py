@@ -44,7 +44,7 @@ def read_weights(path: Path) -> Weights:
     content: Any = _safetensors(path) if ours else _pickled(path)
     state = content.get("model", content) if isinstance(content, Mapping) else None
     if not _is_table(state):
-        raise AvgzslError(f"{path} holds no weights (a table of names and tensors); give a checkpoint of the method")
+        raise AvgzslError(f"{path} holds no weights (a table of names and plain tensors); give a checkpoint of the method")
     broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise AvgzslError(f"{path}: {broken[0]} holds NaN or infinite values; give another checkpoint")
@@ -55,7 +55,12 @@ def read_weights(path: Path) -> Weights:
 def _is_table(state: Any) -> TypeGuard[Mapping[str, Tensor]]:
     if not isinstance(state, Mapping) or not state:
         return False
-    return all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items())
+    return all(isinstance(name, str) and isinstance(value, Tensor) and _is_plain(value) for name, value in state.items())
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Whether it can be looked at and copied into a layer; torch.save writes other kinds of tensors too."""
+    return value.layout is torch.strided and not (value.is_meta or value.is_quantized or value.is_complex())
 
 
 def _pickled(path: Path) -> Any:
@@ -68,7 +73,8 @@ def _pickled(path: Path) -> Any:
         if asked := re.search(r"GLOBAL (\S+)", said):
             line = f"{path} is refused: it asks for {asked[1]}, and only weights are read"
             raise AvgzslError(f"{line}; get the checkpoint from its authors again") from None
-        raise AvgzslError(f"{path} is no readable checkpoint ({said[:120]}); get the file again") from error
+        told = f" ({said[:120]})" if isinstance(error, OSError) else ""  # of other errors torch speaks to programmers
+        raise AvgzslError(f"{path} is no readable checkpoint{told}; get the file again") from error
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:

@@ -101,7 +101,7 @@ def choose_features(data: Dataset, name: str, features: str | None, split: str |
         chosen, default = data.presets[preset]
         result = chosen, split or default
     else:
-        result = preset, split or data.splits[0]
+        result = preset, split or next((own for chosen, own in data.presets.values() if chosen == preset), data.splits[0])
     if result[0] not in data.features:
         known = [*data.presets, *data.features]
         raise AvgzslError(plugins.unknown("feature set", result[0], known, f"avgzsl show {name}"))

@@ -94,7 +94,9 @@ class TrainingSettings(Settings):
     adam_beta1: float = Field(0.9, ge=0, lt=1, description="Adam's first moment decay.")
     adam_beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second moment decay.")
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty added to the gradient by Adam.")
-    plateau_patience: int = Field(3, ge=0, description="Epochs without a better validation HM before the learning rate drops.")
+    plateau_patience: int = Field(
+        3, ge=0, description="Scorings of validation without a better HM before the learning rate drops."
+    )
     plateau_factor: float = Field(0.1, gt=0, le=1, description="Factor of a learning-rate drop; 1 keeps the rate.")
     score_every: int = Field(1, ge=1, description="Epochs from one scoring of validation to the next; the last is scored too.")
 
@@ -185,7 +187,7 @@ class Method(nn.Module):
 
         Raises AvgzslError that lists names that are unknown or missing, and where no released weights are known.
         """
-        raise AvgzslError(f"no released weights of {type(self).__name__} are known; give a model.safetensors of `avgzsl run`")
+        raise AvgzslError("no released weights are known; give a model.safetensors of `avgzsl run`")
 
 
 class Loss:
@@ -250,6 +252,7 @@ class TextEncoder:
 class Run:
     """What a protocol is told about one run, and the folder it may write to."""
 
+    name: str  # of the method, as it is registered
     method: type[Method]
     settings: Settings
     candidates: tuple[Settings, ...]  # of `--search`, tried in stage 1; empty without one

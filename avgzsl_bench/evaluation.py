@@ -127,8 +127,9 @@ def _reference_encoder(path: Path, text: str, encoder: str | None) -> str:
     known = sorted(own for kind, own in sources.REFERENCE if kind == source and encoder in (None, own))
     if not known:
         pairs = " or ".join(f"{kind} by {own}" for kind, own in sorted(sources.REFERENCE))
-        asked = f"{source!r} by {encoder!r}" if encoder else repr(source)
-        raise AvgzslError(f"{path} was trained by the authors' code, on the class text {pairs}, not {asked}; choose one of these")
+        asked = f"{source} by {encoder}" if encoder else source
+        line = f"{path} was trained by the authors' code, on the class text {pairs}, not {asked}"
+        raise AvgzslError(f"{line}; give --text and --encoder of one of these")
     if len(known) > 1:
         raise AvgzslError(f"the authors' code has {source} by {' and by '.join(known)}; give --encoder, as {path} was trained")
     return known[0]
@@ -210,7 +211,7 @@ def _of_weights(
         stage = examiner.stage(2)
         method = _loaded(examiner, material, stage, weights)
         _warn(weights, first, known=bias is not None or trained.selection is not None)
-        return external.judge_weights(examiner, method, stage, selection, folder, trained.setting.seed)
+        return external.judge_weights(examiner, method, stage, selection, folder, trained.setting.method, trained.setting.seed)
 
     planned = _planned(trained.setting, about, out)
     return _recorded(planned, OURS if weights.ours else AUTHORS, material.splits, device, judged)
@@ -248,7 +249,7 @@ def _loaded(examiner: Examiner, material: identity.Material, stage: Stage, weigh
         else:
             method.load_released(weights.state)
     except AvgzslError as error:
-        raise AvgzslError(f"{weights.path}: {error}") from error
+        raise AvgzslError(f"{weights.path} for {setting.method}: {error}") from error
     return method
 
 

@@ -148,7 +148,7 @@ def load_renamed(module: nn.Module, state: Mapping[str, Tensor], prefixes: Mappi
     }
     if any(faults.values()):
         said = "; ".join(f"{what}: {', '.join(sorted(names))}" for what, names in faults.items() if names)
-        raise AvgzslError(f"these weights do not fit {type(module).__name__}: {said}; give the method and settings they are of")
+        raise AvgzslError(f"these weights do not fit; give the method and settings they are of ({said})")
     module.load_state_dict({name: value.reshape(own[name].shape) for name, value in renamed.items()})
 
 

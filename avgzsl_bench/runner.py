@@ -140,6 +140,7 @@ def _contract(planned: identity.Plan, device: torch.device, report: Any) -> Run:
     kind: type[Method] = plugins.load("methods", setting.method)
     build = partial(config.settings_of, setting.method, kind)
     return Run(
+        name=setting.method,
         method=kind,
         settings=build(setting.settings),
         candidates=tuple(build(setting.settings | point) for point in setting.search),

@@ -38,6 +38,7 @@ def test_seeds():
 
 def test_features_presets():
     assert (one(dataset="ucf", features="cls").features, one(dataset="ucf", features="cls").split) == ("c3d_vggish", "cls")
+    assert [one(dataset="ucf", features=name).split for name in ("selavi", "c3d_vggish", "clip_clap")] == ["main", "cls", "cls"]
     mixed = one(dataset="ucf", features="c3d_vggish", split="main")
     assert (mixed.features, mixed.split) == ("c3d_vggish", "main")
 

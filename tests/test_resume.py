@@ -18,10 +18,18 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the kills fork 
 # a plateau patience of 0 drops the learning rate within the few epochs of stage 1
 QUICK = {"plateau_patience": 0, "learning_rate": 0.02}
 AVCA = {"encoder_hidden": 32, "projector_hidden": 32, "width": 24, "dropout_encoder": 0.2, "batch_size": 32}
+TCAF = {"depth": 1, "heads": 2, "head_width": 4, "width": 16, "feed_width": 8, "time_width": 8, "encoder_hidden": 16}
+TCAF |= {"decoder_hidden": 16, "dropout_encoder": 0.2, "dropout_transformer": 0.2, "batch_size": 16}
+TCAF |= {"training_audio_tokens": 2, "training_video_tokens": 3}  # crops, whose places are drawn
+GENERATIVE = {"latent": 4, "generator_hidden": 8, "critic_hidden": 8, "synthetic_per_class": 4, "classifier_epochs": 3}
+GENERATIVE |= {"classifier_batch_size": 256, "batch_size": 16, "epochs": 3, "batches_per_epoch": 1, "score_every": 2}
 KDA = {"width": 24, "video_hidden": 24, "dropout_projector": 0.3, "batch_size": 48}
 CASES = {
     "avca": {"settings": {**QUICK, **AVCA, "epochs": 4, "batches_per_epoch": 3}},
     "kda": {"settings": {**QUICK, **KDA, "epochs": 4, "batches_per_epoch": 2}},
+    "tcaf, reference form": {"settings": {**QUICK, **TCAF, "form": "reference", "epochs": 4, "batches_per_epoch": 2}},
+    "f_vaegan_d2": {"settings": GENERATIVE},
+    "f_vaegan_d2, reference form and rules": {"settings": {**GENERATIVE, "form": "reference"}, "rules": "reference"},
     "devise, searched": {"settings": {**QUICK, "epochs": 3, "batches_per_epoch": 3}, "search": {"batch_size": [16, 32]}},
     "devise, reference rules": {"settings": {**QUICK, "epochs": 4, "batches_per_epoch": 3}, "rules": "reference"},
     "devise, selected on test": {"settings": {**QUICK, "epochs": 3}, "rules": "reference", "selection": "test"},

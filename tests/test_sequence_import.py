@@ -159,9 +159,13 @@ def test_other_ways_of_writing_the_same_clips_are_read_alike(avgzsl, cls, kind):
 
 
 def test_vggish_tokens_that_are_not_all_bytes_are_kept_as_floats(avgzsl, cls):
-    edit(cls / ARCHERY.format("audio"), features=lambda clips: [clip + 0.5 for clip in clips])
+    edit(cls / ARCHERY.format("audio"), features=first(lambda clip: clip + 0.5))
+    source = in_files(cls, BASE, "train", "audio")
     assert avgzsl("data", "import", "ucf", cls, *CLS)[0] == 0
     splits = datasets.get("ucf").open(files.data_root(), "c3d_vggish", "cls", temporal=True)
+    train = splits.read("train")
+    for place, name in enumerate(train.ids):
+        np.testing.assert_array_equal(train.audio.clip(place), source[name][1])
     kinds = {subset: splits.read(subset).audio.parts[0].dtype for subset in SUBSETS}
     assert kinds.pop("train") == np.float32
     assert set(kinds.values()) == {np.dtype(np.uint8)}

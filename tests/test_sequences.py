@@ -46,6 +46,11 @@ def test_a_longer_video_is_cropped_and_the_audio_follows_in_time(place, first):
     assert audio.time[0, 0].item() == pytest.approx(begin * 0.96)
 
 
+def test_the_audio_of_a_crop_begins_when_its_video_does():
+    audio, video = gathered([1], Limits(20, 30), np.array([0.5]))
+    assert (audio.values[0, 0, 1].item(), video.values[0, 0, 1].item()) == (10, 15)  # at 9.6 seconds
+
+
 def test_every_place_of_a_crop_is_drawn():
     dice = np.random.default_rng(0).random(4000)
     _, video = gathered([4] * 4000, Limits(4, 7), dice)
@@ -84,6 +89,7 @@ class Mean(Method):
         super().__init__(settings, shapes)
         self.scale = torch.nn.Parameter(torch.ones(()))
         self.lengths = []
+        self.scored = []
 
     def losses(self, batch, classes, turn):
         self.lengths.append((batch.audio.shape[1], batch.video.shape[1], batch.video_time[:, 0].max().item()))
@@ -94,6 +100,7 @@ class Mean(Method):
         return classes.vectors[:, 0]
 
     def scores(self, batch, rows):
+        self.scored.append((batch.audio.shape[1], batch.video[..., :2][:, 0].int().tolist()))
         mean = (batch.video[..., 0] * batch.video_mask).sum(1) / batch.video_mask.sum(1)
         return mean[:, None] + torch.zeros(len(rows))
 
@@ -130,6 +137,31 @@ def test_training_crops_at_places_that_follow_from_the_seed():
     assert lengths(0) == lengths(0) != lengths(1)
     assert all((audio, video) == (5, 8) for audio, video, _ in lengths(0))
     assert any(start > 0 for *_, start in lengths(0))
+
+
+def test_places_of_crops_follow_from_seed_stage_and_epoch(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(training, "gather", lambda *given: drawn.append(given[5]) or gather(*given))
+
+    def places(seed, stage, epochs):
+        drawn.clear()
+        trainer = training.Trainer(method_of(), temporal_pool(), ClassText(torch.zeros(5, 1, 2)), seed, stage)
+        for _ in range(epochs):
+            trainer.epoch()
+        return tuple(np.concatenate(drawn[-6:]))  # of the last epoch
+
+    assert places(0, 1, 2) == places(0, 1, 2)
+    assert len({places(0, 1, 1), places(0, 1, 2), places(0, 2, 1), places(1, 1, 1)}) == 4
+    assert len(set(places(0, 1, 1))) == 6 * 8, "every clip of an epoch has a place of its own"
+
+
+def test_scored_clips_are_cropped_around_the_middle_to_lengths_of_their_own():
+    limits = {"scoring_audio_tokens": 3, "scoring_video_tokens": 4}
+    method, data = method_of(training_audio_tokens=5, training_video_tokens=8, **limits), temporal_pool()
+    training.score(method, data.clips, torch.zeros(5, 2), 0)
+    ((audio, first),) = method.scored
+    assert audio == 3
+    assert sorted(first) == [[0, 0], [1, 28], [2, 43], [3, 0], [4, 3]], "(clip, its first token)"
 
 
 def test_one_limit_alone_is_refused():

@@ -202,6 +202,15 @@ def test_a_clip_of_padding_alone_gives_numbers(monkeypatch, short):
     assert all(parameter.grad.isfinite().all() for parameter in method.parameters())
 
 
+def test_dropout_of_tokens_spares_the_class_token():
+    method, given = build(dropout_token=0.5).train(), []
+    method.transformer[0].register_forward_pre_hook(lambda module, inputs: given.append(inputs[0]))
+    method(clips(), text())
+    sound, picture = LENGTHS["audio"][1], LENGTHS["video"][1]
+    shares = [(part == 0).float().mean().item() for part in given[0].split([sound, 1, picture], 1)]
+    assert shares == [pytest.approx(0.5, abs=0.15), 0, pytest.approx(0.5, abs=0.15)]
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_everything_in_the_joint_space_is_non_negative(form):
     method, outputs = build(form), []
@@ -212,10 +221,31 @@ def test_everything_in_the_joint_space_is_non_negative(form):
     assert all((output >= 0).all() and (output > 0).any() for output in outputs)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_text_statistics_follow_the_order_of_the_released_passes(form):
+    """Texts of the batch, then those of all classes, then (reference form) those of the batch again."""
+    method, batch, classes = build(form), clips(), text()
+    linear, norm = method.project_text[:2]
+    mean = norm.running_mean.clone()
+    with torch.no_grad():
+        own, every = (linear(texts).mean(0) for texts in (classes.vectors[batch.label, 0], classes.vectors[:, 0]))
+        for turn in method.train().turns:
+            method(batch, classes, turn)
+    for seen in (own, every, own)[: 3 if form == "reference" else 2]:
+        mean = 0.9 * mean + 0.1 * seen
+    torch.testing.assert_close(norm.running_mean, mean)
+
+
 def test_the_text_has_a_width_of_its_own():
     method = build()
     assert method.decode_clip[4].out_features == method.decode_text[0].out_features == TEXT
     assert method.prepare(None, text()).shape == (5, SMALL["joint_width"])
+
+
+def test_eight_bit_audio_is_scaled_where_no_configuration_is_stated():
+    recipe = published.recipe_for("tcaf", "vggsound", "c3d_vggish", "main", "paper")
+    assert (recipe.source, recipe.settings) == ("default", {"audio_scale": 255.0})
+    assert published.recipe_for("tcaf", "vggsound", "selavi", "cls", "paper") is None
 
 
 def test_settings_of_a_wrong_kind_are_refused():

@@ -31,8 +31,7 @@ class Duel(Method):
 
     def losses(self, batch, classes, turn):
         self.seen.append((turn, batch.audio.clone()))
-        term = getattr(self, turn)
-        return {turn: term * 2, "both": term}
+        return {turn: getattr(self, turn) * 2, "both": self.critic + self.generator}  # whose slope is of both parts
 
 
 def loop(kind, **settings):
@@ -99,6 +98,33 @@ def test_stage_1_selects_the_classifier_epoch_and_stage_2_keeps_it(tmp_path, mem
     assert "classifier_epoch" not in plain["selection"]
 
 
+def test_of_equal_classifier_epochs_the_first_is_selected(tmp_path, member):
+    class Alike(Fitting):
+        def prepare(self, training, classes):
+            return torch.stack([DEVISE.prepare(self, training, classes)] * 3)
+
+    write(tmp_path / "table")
+    member(Alike)
+    (record,) = run("devise", "mini", "hashed", settings=SMALL, out=tmp_path / "runs", device="cpu")
+    assert record["selection"]["classifier_epoch"] == 1
+
+
+def test_a_turn_without_a_part_runs_forward_without_gradients():
+    class Watched(Duel):
+        turns = ("critic", "watch")
+
+        def parts(self):
+            return {"critic": [self.critic]}
+
+        def losses(self, batch, classes, turn):
+            self.seen.append((turn, torch.is_grad_enabled()))
+            return {} if turn == "watch" else super().losses(batch, classes, turn)
+
+    trainer = loop(Watched)
+    trainer.epoch()
+    assert {given for given in trainer.method.seen if isinstance(given[1], bool)} == {("critic", True), ("watch", False)}
+
+
 def test_validation_is_scored_every_so_often_and_at_the_end(tmp_path):
     write(tmp_path / "table")
     logs = []
@@ -126,11 +152,13 @@ def test_validation_is_scored_every_so_often_and_at_the_end(tmp_path):
 
 
 class TwoDistances(DEVISE):
-    """DeViSE whose audio alone is certain and whose video alone is not."""
+    """DeViSE whose audio alone favours some classes, and whose video alone favours them more."""
+
+    favoured = 0.0  # (classes,) 1 where favoured
 
     def scores_by_modality(self, batch, rows):
         both = self.scores(batch, rows)
-        return {"audio": 0.1 * both, "video": 3 * both}
+        return {"audio": both + self.favoured, "video": both + 2 * self.favoured}
 
 
 def test_reference_rules_average_the_biases_of_the_modalities(tmp_path, member):
@@ -145,7 +173,10 @@ def test_reference_rules_average_the_biases_of_the_modalities(tmp_path, member):
     material = identity.Material(setting)
     examiner = Examiner(material.splits, material.vectors("cpu"), material.shared, "reference", CPU)
     stage, exam = examiner.stage(1), examiner.validation()
-    method = examiner.build(TwoDistances, TwoDistances.Settings(**setting.settings), stage, 0)
+    settings = {**setting.settings, "batches_per_epoch": 80, "learning_rate": 0.01}
+    method = examiner.build(TwoDistances, TwoDistances.Settings(**settings), stage, 0)
+    training.Trainer(method, stage.pool, stage.text, 0, 1).epoch()
+    method.favoured = exam.text.seen.float()
     (judged,) = examiner.judge(method, stage, exam, 0)
     assert len(judged.by_modality) == 2
     alone = [
@@ -153,6 +184,7 @@ def test_reference_rules_average_the_biases_of_the_modalities(tmp_path, member):
         for one in (judged.decisions, *judged.by_modality)
     ]
     bias, value = examiner.calibrate(judged, exam, method.reference_biases)
+    assert len({found[0] for found in alone}) == 3, "the case shows nothing"
     assert bias == pytest.approx(np.mean([found[0] for found in alone]))
     assert value == alone[0][1], "the epoch is judged by the combined distance"
     planned = identity.plan([setting], tmp_path / "runs")[0]

@@ -33,8 +33,8 @@ SHOWN = {
 
 ELSEWHERE = {
     "external weights": "Weights trained elsewhere and evaluated here with the class-text order of the code that trained them.",
-    "own weights": "Weights of an earlier run of ours, scored again.",
-    "external scores": "Scores computed elsewhere; only the seen bias and the metrics are ours.",
+    "own weights": "Weights that `avgzsl run` left, scored again.",
+    "external scores": "Scores computed elsewhere; only judged here.",
 }
 """What is said of a record whose source is not a run of ours."""
 
@@ -213,10 +213,11 @@ def _not_a_run(group: Group) -> Iterator[str]:
 
 def _chosen_on_test(group: Group) -> Iterator[str]:
     recipe, settings = _recipe(group), group.records[0]["settings"]
-    for key in recipe.chosen_on_test if recipe else ():
-        if recipe and settings.get(key) == recipe.settings.get(key):
-            where = f"{group.identity['method']} on {group.identity['dataset']}"
-            yield f"{recipe.key} chose {key} of {where} by test numbers, and the recipe keeps its value."
+    chosen = recipe.chosen_on_test if recipe else ()
+    if recipe and (kept := [key for key in chosen if settings.get(key) == recipe.settings.get(key)]):
+        where = f"{group.identity['method']} on {group.identity['dataset']}"
+        what = "its value" if len(kept) == 1 else "their values"
+        yield f"{recipe.key} chose {', '.join(kept)} of {where} by test numbers, and the recipe keeps {what}."
 
 
 def _faults(record: Record, events: plugins.Events) -> list[str]:

@@ -78,6 +78,10 @@ class Generative(Method):
         """Synthetic clips (rows, width)."""
         return self.activate(self.generator(torch.cat([noise, text], 1)))
 
+    def synthesise(self, noise: Tensor, text: Tensor) -> Tensor:
+        """Synthetic clips (rows, width) as the classifier is given them."""
+        return self.generate(noise, text)
+
     def activate(self, made: Tensor) -> Tensor:
         """The last activation of the generator."""
         return made.sigmoid() if self.bounded else made
@@ -101,13 +105,13 @@ class Generative(Method):
 
         def clips(real: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
             # made again in every step: all synthetic clips at once would not fit the memory
-            synthetic = self.generate(noise[made], text[label[made]])
+            synthetic = self.synthesise(noise[made], text[label[made]])
             batch = Batch(audio=training.batch.audio[real], video=training.batch.video[real])
             return torch.cat([features(batch), synthetic]), torch.cat([own[training.batch.label[real]], label[made]])
 
-        return self._fit(clips, self._batches(len(training.batch.label), len(label), text.device), text)
+        return self._fit(clips, self._batches(len(training.batch.label), len(label)), text)
 
-    def _batches(self, real: int, made: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    def _batches(self, real: int, made: int) -> list[tuple[Tensor, Tensor]]:
         """Indices of real and synthetic clips, shuffled once and dealt out in equal shares to the steps of an epoch."""
         steps = math.ceil((real + made) / self.settings.classifier_batch_size)
         bits = (layers.random_bits(self.noise.next_key(), (count,)) for count in (real, made))

@@ -128,8 +128,8 @@ class Tcaf(Method):
             self.project_text(text)
             return {}
         theta = self._clips(_from_the_crop(batch) if self.settings.form == "reference" else batch)  # θ_o (clips, joint width)
+        theta_text = self.project_text(text)  # θ_w; the order of the passes fixes the batch-norm statistics
         logits = theta @ self.project_text(texts).T  # (clips, classes)
-        theta_text = self.project_text(text)  # θ_w
         return {
             "classification": self.classification_loss(logits, batch.label, classes.vectors),  # L_ce
             "regression": F.mse_loss(theta, theta_text),  # L_reg

@@ -1,6 +1,7 @@
 """What every protocol needs to train and to judge: a stage's clips, exams on validation and test, decisions and their metrics."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avgzsl_bench import calibration, metrics, training
-from avgzsl_bench.contracts import ClassText, Clips, Method, Rules, Settings, Shapes, Splits
+from avgzsl_bench.contracts import ClassText, Clips, Evaluation, Method, Rules, Settings, Shapes, Splits
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.metrics import Decisions
 
@@ -114,9 +115,7 @@ class Examiner:
 
     def decide(self, scores: Tensor, exam: Exam) -> Decisions:
         """The decisions of scores (clips, classes) whose columns are the exam's classes by ascending id."""
-        label = torch.from_numpy(exam.label).to(scores.device)
-        seen = torch.tensor([i in set(exam.seen) for i in exam.ids], device=scores.device)
-        return metrics.decide(scores, label, exam.ids, seen, self.rules)
+        return metrics.decide(scores, torch.from_numpy(exam.label), exam.ids, exam.text.seen, self.rules)
 
     def calibrate(self, judged: Judged, exam: Exam, biases: NDArray[np.float64]) -> tuple[float, float]:
         """(bias, best harmonic mean): the exact sweep, or under reference rules the published grid.
@@ -137,6 +136,27 @@ class Examiner:
             fitted.append({"seen_bias": bias, "value": value, "score_scale": calibration.score_scale(judged.decisions)})
         best = max(range(len(fitted)), key=lambda fit: (fitted[fit]["value"], -fit))
         return {**fitted[best], **({"classifier_epoch": best + 1} if method.classifier_epochs else {})}
+
+    def evaluation(
+        self,
+        judged: Judged,
+        exam: Exam,
+        chosen: Mapping[str, Any],
+        who: str,
+        weights: dict[str, Tensor],
+        cost: dict[str, Any],
+    ) -> Evaluation:
+        """What a protocol returns of the test exam and the selection it was judged by; `who` as in `compare_scales`."""
+        decisions, bias = judged.decisions, chosen["seen_bias"]
+        scales = compare_scales(who, chosen["score_scale"], decisions)
+        return Evaluation(
+            {key: value for key, value in chosen.items() if key not in ("candidate", "score_scale")},
+            {**self.metrics(decisions, exam, bias), "score_scale": scales},
+            self.per_class(decisions, exam, bias),
+            decisions._asdict(),
+            weights,
+            cost,
+        )
 
     def metrics(self, decisions: Decisions, exam: Exam, bias: float) -> dict[str, Any]:
         """S, U, HM at the bias, ZSL, and what is recorded beside them, as fractions."""

@@ -13,7 +13,7 @@ from avgzsl_bench.checkpoints import Scored
 from avgzsl_bench.contracts import Evaluation, Method
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.files import write_whole
-from avgzsl_bench.protocols._exams import Exam, Examiner, Judged, Stage, compare_scales
+from avgzsl_bench.protocols._exams import Exam, Examiner, Judged, Stage
 
 Selection = dict[str, Any]
 
@@ -42,14 +42,16 @@ def select_by_scores(examiner: Examiner, scored: Scored) -> Selection:
     return _selection("validation", "harmonic_mean", None, found)
 
 
-def judge_weights(examiner: Examiner, method: Method, stage: Stage, selection: Selection, folder: Path, seed: int) -> Evaluation:
-    """Score the test set once with a model of stage 2, after its selection is on disk."""
+def judge_weights(
+    examiner: Examiner, method: Method, stage: Stage, selection: Selection, folder: Path, name: str, seed: int
+) -> Evaluation:
+    """Score the test set once with a model of stage 2, after its selection is on disk; `name` is the method's, for messages."""
     exam = _opened(examiner, selection, folder)
     fit = selection.get("classifier_epoch", method.classifier_epochs or 1)
     (judged,) = examiner.judge(method, stage, exam, seed, fits=slice(fit - 1, fit))
     parameters = sum(part.numel() for part in method.parameters())
-    who = "" if method.floor else type(method).__name__
-    return _evaluation(examiner, judged, exam, selection, who, {"parameters": parameters})
+    who = "" if method.floor else name
+    return examiner.evaluation(judged, exam, selection, who, {}, {"parameters": parameters})
 
 
 def judge_scores(examiner: Examiner, scored: Scored, selection: Selection, folder: Path) -> Evaluation:
@@ -59,28 +61,13 @@ def judge_scores(examiner: Examiner, scored: Scored, selection: Selection, folde
     """
     exam = _opened(examiner, selection, folder)
     decisions = examiner.decide(_aligned(scored, exam, examiner, "test"), exam)
-    return _evaluation(examiner, Judged(decisions), exam, selection, "the given scores", {})
+    return examiner.evaluation(Judged(decisions), exam, selection, "the given scores", {}, {})
 
 
 def _opened(examiner: Examiner, selection: Selection, folder: Path) -> Exam:
     path = folder / "selection.json"
     write_whole(path, json.dumps(selection, indent=1, allow_nan=False) + "\n")
     return examiner.test(path)
-
-
-def _evaluation(
-    examiner: Examiner, judged: Judged, exam: Exam, selection: Selection, who: str, cost: dict[str, Any]
-) -> Evaluation:
-    decisions, bias = judged.decisions, selection["seen_bias"]
-    scales = compare_scales(who, selection["score_scale"], decisions)
-    return Evaluation(
-        {key: value for key, value in selection.items() if key != "score_scale"},
-        {**examiner.metrics(decisions, exam, bias), "score_scale": scales},
-        examiner.per_class(decisions, exam, bias),
-        decisions._asdict(),
-        {},
-        cost,
-    )
 
 
 def _aligned(scored: Scored, exam: Exam, examiner: Examiner, part: str) -> Tensor:

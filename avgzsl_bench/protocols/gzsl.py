@@ -19,7 +19,7 @@ from avgzsl_bench import training
 from avgzsl_bench.contracts import Evaluation, Method, Protocol, Run, Settings, Splits
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.files import write_whole
-from avgzsl_bench.protocols._exams import Exam, Examiner, Stage, compare_scales
+from avgzsl_bench.protocols._exams import Exam, Examiner, Stage
 
 
 @dataclass
@@ -67,21 +67,10 @@ class _Session:
         fit = chosen.get("classifier_epoch", 1)
         with self._timed("evaluate_seconds"):
             (judged,) = self.examiner.judge(method, stage, exam, self.job.seed, fits=slice(fit - 1, fit))
-        decisions, bias = judged.decisions, chosen["seen_bias"]
-        who = "" if self.job.method.floor else f"{self.job.method.__name__}, seed {self.job.seed}"
+        who = "" if self.job.method.floor else f"{self.job.name}, seed {self.job.seed}"
         cost = {**self.cost, "parameters": sum(part.numel() for part in method.parameters())}
         weights = {name: value.detach().cpu().clone() for name, value in method.state_dict().items()}
-        return Evaluation(
-            self._public(chosen),
-            {
-                **self.examiner.metrics(decisions, exam, bias),
-                "score_scale": compare_scales(who, chosen["score_scale"], decisions),
-            },
-            self.examiner.per_class(decisions, exam, bias),
-            decisions._asdict(),
-            weights,
-            cost,
-        )
+        return self.examiner.evaluation(judged, exam, chosen, who, weights, cost)
 
     # selection (stage 1)
 
@@ -233,11 +222,6 @@ class _Session:
             trainer.load_state_dict(state["trainer"])
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
             raise AvgzslError(f"checkpoint {self.checkpoint} does not fit this method; remove it to start again") from error
-
-    # results
-
-    def _public(self, chosen: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in chosen.items() if key not in ("candidate", "score_scale")}
 
 
 MEMBER = GZSL
