@@ -39,7 +39,7 @@ def sections() -> Iterator[Section]:
     yield Section("versions", _tried(_versions(environment)))
     yield Section("devices", _tried(_devices(environment)))
     yield Section("folders", _tried(_folders()), ("holds", "path", "free", "set by"))
-    yield Section("data", _tried(_data()), ("data set", "features", "split", "here", ""))
+    yield Section("data", _tried(_data()), ("data set", "features", "split", "form", "here", ""))
     yield Section("text encoders", _tried(_encoders()), ("encoder", "ready", ""))
     yield Section("plugins", _tried(_plugins()), ("plugin", "distribution", "state"))
 
@@ -100,19 +100,21 @@ def _data() -> Iterator[tuple[str, ...]]:
         try:
             found = datasets.get(name)
         except AvgzslError as error:
-            yield name, "", "", "no", str(error)
+            yield name, "", "", "", "no", str(error)
             continue
         for features, split in dict.fromkeys(found.presets.values()):
-            yield name, features, split, *_imported(found, features, split)
+            for temporal in (False, True)[: 1 + bool(found.features[features].seconds)]:
+                form = "temporal" if temporal else "averaged"
+                yield name, features, split, form, *_imported(found, features, split, temporal)
 
 
-def _imported(found: "Dataset", features: str, split: str) -> tuple[str, str]:
+def _imported(found: "Dataset", features: str, split: str, temporal: bool) -> tuple[str, str]:
     from avgzsl_bench import files
 
     if found.synthetic:
         return "yes", "synthetic, made on the fly"
     try:
-        splits = found.open(files.data_root(), features, split)
+        splits = found.open(files.data_root(), features, split, temporal)
     except AvgzslError as error:
         return "no", str(error)
     return "partly" if splits.partial else "yes", "synthetic" if splits.synthetic else ""
