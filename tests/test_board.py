@@ -272,6 +272,14 @@ def test_a_recipe_value_chosen_on_test_is_told(monkeypatch):
     assert not any("x2020" in note for note in rows_of([record(settings={"epochs": 6})])[0].notes)
 
 
+def test_several_values_chosen_on_test_are_told_in_one_note(monkeypatch):
+    values = {"epochs": 5, "batch_size": 8, "learning_rate": 0.1}
+    recipe = published.Recipe(key="x2020", method="kda", source="paper", chosen_on_test=tuple(values), settings=values)
+    monkeypatch.setattr(published, "recipes", lambda: [recipe])
+    (note,) = [note for note in rows_of([record(settings={**values, "batch_size": 9})])[0].notes if "x2020" in note]
+    assert note == "x2020 chose epochs, learning_rate of kda on ucf by test numbers, and the recipe keeps their values."
+
+
 # published numbers
 
 

@@ -492,11 +492,11 @@ def test_only_runs_are_ranked_and_nothing_is_pooled(found):
 def test_every_such_row_says_what_it_is(found):
     notes = {(row["source"], "declared" if "was given" in row["notes"] else ""): row["notes"] for row in rows_of(found)}
     assert notes["measured", ""] == ""
-    assert notes["own weights", ""] == "Weights of an earlier run of ours, scored again."
+    assert notes["own weights", ""] == "Weights that `avgzsl run` left, scored again."
     assert "The seen bias was given (0.25), not chosen on validation." in notes["own weights", "declared"]
     said = "Weights trained elsewhere and evaluated here with the class-text order of the code that trained them."
     assert notes["external weights", ""] == said
-    assert notes["external scores", ""] == "Scores computed elsewhere; only the seen bias and the metrics are ours."
+    assert notes["external scores", ""] == "Scores computed elsewhere; only judged here."
     names = {row["source"]: (row["name"], row["encoder"], row["text"]) for row in rows_of(found)}
     assert names["external scores"] == ("mine", "external", "external")
     assert names["external weights"] == ("devise (reference)", "word2vec", "names@1")

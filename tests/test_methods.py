@@ -24,10 +24,24 @@ def random(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def clips(count=12, seed=0):
+def clips(count=12, seed=0, temporal=False):
+    if temporal:
+        return sequences(count, seed)
     row = torch.arange(count) % SHAPES.classes
     audio, video = random(count, SHAPES.audio, seed=seed), random(count, SHAPES.video, seed=seed + 1)
     return Batch(row, audio, video, (row + 1) % SHAPES.classes, audio.roll(1, 0), video.roll(1, 0))
+
+
+def sequences(count, seed):
+    """Clips of three to five tokens, padded with zeros."""
+    row, time = torch.arange(count) % SHAPES.classes, torch.arange(5.0).expand(count, 5)  # (clips, time)
+    mask = time < 3 + row[:, None] % 3
+    audio, video = (random(count, 5, dim, seed=seed + i) * mask[..., None] for i, dim in enumerate((SHAPES.audio, SHAPES.video)))
+    return Batch(row, audio, video, audio_mask=mask, video_mask=mask, audio_time=time, video_time=time)
+
+
+def clips_for(method):
+    return clips(temporal="temporal" in method.needs)
 
 
 CLASSES = ClassText(random(SHAPES.classes, SHAPES.texts, SHAPES.text, seed=9))
@@ -77,7 +91,7 @@ def own_state(method):
 def test_stacked_equals_alone(name, form, mode):
     settings = {"combine": mode} | ({"form": form} if form else {})
     methods = [build(name, seed, **settings).double() for seed in (0, 1)]  # some gradients are zero but for rounding
-    batch = double(clips())
+    batch = double(clips_for(methods[0]))
     parameters, buffers = torch.func.stack_module_state(methods)
     parameters = {key: value.detach() for key, value in parameters.items()}
     stacked = torch.func.vmap(gradients(methods[0], batch))(parameters, buffers)
@@ -100,7 +114,7 @@ def test_every_parameter_is_trained_or_left_out_on_purpose(name, form):
     method = build(name, **({"form": form} if form else {}))
     trained = {parameter for part in method.parts().values() for parameter in part}
     for turn in method.parts():
-        sum(method(clips(), CLASSES, turn).values()).backward()
+        sum(method(clips_for(method), CLASSES, turn).values()).backward()
     for key, parameter in method.named_parameters():
         frozen = (form, key) == ("reference", "positions") and name in ("avca", "hyper_multiple")
         assert (parameter in trained) != frozen, key
@@ -252,12 +266,20 @@ def test_recipes_build_the_published_sizes(dataset, name, preset, audio, video, 
 
 
 def test_kda_marks_what_its_paper_chose_on_test_numbers():
-    marked = {(recipe.dataset, recipe.split): recipe for recipe in published.recipes() if recipe.chosen_on_test}
+    own = [recipe for recipe in published.recipes() if recipe.method == "kda" and recipe.chosen_on_test]
+    marked = {(recipe.dataset, recipe.split): recipe for recipe in own}
     assert {place: recipe.settings["alignment_weight"] for place, recipe in marked.items()} == {
         ("ucf", "main"): 10,
         ("activitynet", "main"): 1,
     }
     assert {recipe.chosen_on_test for recipe in marked.values()} == {("alignment_weight",)}
+
+
+def test_a_recipe_that_was_tried_out_on_test_classes_names_the_settings():
+    tried = [recipe for recipe in published.recipes() if "Tried out on the test" in recipe.note]
+    assert tried
+    assert all(recipe.chosen_on_test for recipe in tried)
+    assert all(set(recipe.chosen_on_test) <= recipe.settings.keys() for recipe in published.recipes())
 
 
 def test_every_method_says_what_it_is():

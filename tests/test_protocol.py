@@ -12,6 +12,8 @@ from avgzsl_bench import config, identity, layers, records, runner, training
 from avgzsl_bench.contracts import Clips, Settings
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.methods.devise import MEMBER as DEVISE
+from avgzsl_bench.metrics import Decisions
+from avgzsl_bench.protocols._exams import compare_scales
 
 SMALL = {"epochs": 4, "batches_per_epoch": 5, "batch_size": 16}
 
@@ -348,6 +350,16 @@ def test_initial_weights_follow_from_the_seed_alone():
     weights = [next(iter(method.parameters())) for method in (first, again, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize(("first", "warns"), [(1.9, True), (2.1, False), (4.4, False), (4.6, True), (None, False)])
+def test_a_changed_scale_of_the_scores_is_told(caplog, first, warns):
+    zero = np.zeros(3, np.int16)
+    decisions = Decisions(zero, zero, np.array([3, -2, 40], np.float32), zero, np.zeros(3, np.float32))  # scale 3
+    assert compare_scales("kda, seed 0", first, decisions) == {"stage_1": first, "stage_2": 3.0}
+    assert ["kda, seed 0: the scores' scale is" in message for message in caplog.messages] == [True] * warns
+    compare_scales("", 100.0, decisions)
+    assert len(caplog.messages) == warns, "of a floor nothing is told"
 
 
 def test_records_are_read_back(tmp_path):

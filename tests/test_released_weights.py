@@ -235,9 +235,9 @@ def test_another_epoch_than_stage_1_selected_is_warned_of(devise, tmp_path, capl
 
 CHOICES = {
     "form=reference; leave form out": {"settings": {"form": "paper"}},
-    "on the class text kda by clip or names by word2vec, not 'names' by 'hashed'": {"encoder": "hashed"},
-    "not 'other'; choose one of these": {"text": "other"},
-    "not 'kda' by 'word2vec'": {"text": "kda:file.csv", "encoder": "word2vec"},
+    "on the class text kda by clip or names by word2vec, not names by hashed; give --text and --encoder": {"encoder": "hashed"},
+    "not other; give --text and --encoder of one of these": {"text": "other"},
+    "not kda by word2vec": {"text": "kda:file.csv", "encoder": "word2vec"},
     "--stage1 chooses the seen bias and --bias declares it": {"bias": 1.0},
     "choose corrected or reference": {"rules": "old"},
     "--bias nan is no number": {"bias": float("nan"), "stage1": None},
@@ -283,13 +283,18 @@ BAD = {
     "unknown: pos_emb1D; missing: project.weight": lacking,
     "unknown: A_enc.fc.0.bias": lambda state, path: elsewhere.write(path, elsewhere.released(elsewhere.train("avca", 1).method)),
     "of another shape: project.weight": lambda state, path: elsewhere.write(path, {"bilinear.weight": torch.ones(3, 4)}),
+    "for devise: these weights do not fit; give the method and settings they are of (": lambda state, path: elsewhere.write(
+        path, {"bilinear.weight": state["bilinear.weight"].T}
+    ),
     "is refused: it asks for posix.system": lambda state, path: torch.save({"epoch": 1, "model": state, "x": Evil()}, path),
     "bilinear.weight holds NaN or infinite values": not_finite(float("nan")),
     "weight holds NaN or infinite values; give another": not_finite(float("inf")),
     "is no readable checkpoint": damaged,
-    "is no readable checkpoint (": lambda state, path: path.write_bytes(b"not a checkpoint"),
-    "holds no weights (a table of names and tensors)": lambda state, path: torch.save({"epoch": 1, "model": [1, 2]}, path),
+    "is no readable checkpoint; get the file again": lambda state, path: path.write_bytes(b"not a checkpoint"),
+    "holds no weights (a table of names and plain tensors)": lambda state, path: torch.save({"epoch": 1, "model": [1, 2]}, path),
     "holds no weights": lambda state, path: torch.save({"epoch": 1, "model": {}}, path),
+    "names and plain tensors); give": lambda state, path: torch.save({"model": {"a": torch.eye(3).to_sparse()}}, path),
+    "plain tensors); give a checkpoint": lambda state, path: torch.save({"model": {"a": torch.ones(3, device="meta")}}, path),
     "give a checkpoint of the method": lambda state, path: torch.save({"model": {1: torch.ones(1)}}, path),
     "there is no file": lambda state, path: None,
 }
@@ -319,7 +324,7 @@ def test_an_old_file_with_code_in_it(devise, avgzsl, tmp_path):
 
 def test_a_method_without_released_weights_says_so(devise, tmp_path):
     for name in ("vib_gzsl", "f_vaegan_d2"):
-        with pytest.raises(AvgzslError, match=r"no released weights of \w+ are known; give a model.safetensors"):
+        with pytest.raises(AvgzslError, match=r"for \w+: no released weights are known; give a model.safetensors"):
             evaluate(name, devise.checkpoint, None, "demo", bias=0, out=tmp_path / "out", device="cpu")
     assert not list((tmp_path / "out").rglob("*"))
 

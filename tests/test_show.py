@@ -149,9 +149,14 @@ def test_an_unknown_name_gets_a_near_match_of_any_kind(call):
 
 def test_doctor_names_the_command_that_gets_what_is_missing(call):
     told = call("doctor")
-    assert [row for row in rows_of(told, "ucf", "selavi", "main", "no") if "`avgzsl data import ucf PATH" in " ".join(row)]
+    assert [
+        row for row in rows_of(told, "ucf", "selavi", "main", "averaged", "no") if "`avgzsl data import ucf PATH" in " ".join(row)
+    ]
     assert rows_of(told, "hashed", "yes")
-    assert rows_of(told, "demo", "mapped", "main", "yes")
+    assert rows_of(told, "ucf", "selavi", "main", "temporal", "no")
+    assert rows_of(told, "demo", "mapped", "main", "averaged", "yes")
+    assert rows_of(told, "demo", "mapped", "main", "temporal", "yes")
+    assert not rows_of(told, "ucf", "clip_clap", "cls", "temporal"), "there are no sequences of these"
     assert "none installed" in told or plugins.registry().plugins
 
 
