@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as from_safetensors
 from torch import Tensor
 
@@ -25,6 +25,7 @@ class Weights(NamedTuple):
     epoch: int | None  # completed epochs, where the file says so
     sha256: str
     ours: bool
+    method: str | None = None  # where the file says so
 
 
 class Scored(NamedTuple):
@@ -49,7 +50,15 @@ def read_weights(path: Path) -> Weights:
     if broken:
         raise AvgzslError(f"{path}: {broken[0]} holds NaN or infinite values; give another checkpoint")
     epoch = content.get("epoch") if state is not content else None
-    return Weights(path, dict(state), epoch if isinstance(epoch, int) else None, sha256(path), ours)
+    method = _says(path).get("method") if ours else None
+    return Weights(path, dict(state), epoch if isinstance(epoch, int) else None, sha256(path), ours, method)
+
+
+def _says(path: Path) -> dict[str, str]:
+    """What a .safetensors file says of itself."""
+    with safe_open(path, "pt") as file:
+        said: dict[str, str] = file.metadata() or {}
+    return said
 
 
 def _is_table(state: Any) -> TypeGuard[Mapping[str, Tensor]]:

@@ -106,6 +106,8 @@ def _trained(weights: Weights, chosen: Chosen, settings: Mapping[str, Any]) -> _
         return _by_its_record(records.read(beside), weights.path, chosen, settings)
     if not chosen["method"] or not chosen["dataset"]:
         raise AvgzslError(f"{weights.path} does not say what it is; give --method NAME and --dataset NAME")
+    if weights.method not in (None, chosen["method"]):
+        raise AvgzslError(f"{weights.path} holds weights of {weights.method}, not of {chosen['method']}; give the right --method")
     asked = {**chosen, "text": chosen["text"] or "names"}
     if weights.ours:
         setting = _resolved({**asked, "rules": chosen["rules"] or "corrected"}, settings)

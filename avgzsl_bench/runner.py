@@ -200,7 +200,7 @@ def write_run(planned: identity.Plan, evaluation: Evaluation, record: dict[str, 
     columns = {name: torch.from_numpy(column) for name, column in evaluation.decisions.items()}
     write_whole(decisions, to_safetensors(columns))
     if record["source"] == "measured":
-        write_whole(planned.folder / "model.safetensors", to_safetensors(evaluation.weights))
+        write_whole(planned.folder / "model.safetensors", to_safetensors(evaluation.weights, {"method": planned.config.method}))
     record["decisions"] = {"path": decisions.name, "sha256": sha256(decisions)}
     records.write(planned.record, record)
     _tidy(planned.folder)

@@ -140,6 +140,14 @@ def test_weights_apart_from_their_record(devise, tmp_path, caplog):
     assert not caplog.messages
 
 
+def test_weights_apart_from_their_record_still_say_their_method(devise, avgzsl, tmp_path):
+    shutil.copy(devise[1] / "model.safetensors", tmp_path / "model.safetensors")
+    words = ("--checkpoint", tmp_path / "model.safetensors", "--dataset", "demo", "--bias", 0, "--out", tmp_path / "runs")
+    code, _, error = avgzsl("evaluate", "--method", "ale", *words)
+    assert (code, "holds weights of devise, not of ale" in error) == (2, True)
+    assert avgzsl("evaluate", "--method", "devise", *words)[0] == 0
+
+
 def test_another_kind_of_weights_beside_a_record(devise, tmp_path):
     again = evaluate(checkpoint=devise[1] / "model.safetensors", out=tmp_path, device="cpu")
     folder = records.place(tmp_path, again["identity"], again["run_id"])

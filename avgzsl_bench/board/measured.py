@@ -74,7 +74,8 @@ class Group:
     def facts(self) -> dict[str, Any]:
         """Everything that can tell this setting from another, flat."""
         identity = {key: value for key, value in self.identity.items() if key not in SHOWN and key != "encoder_settings"}
-        return {**self.settings, **flat(identity), "selection": self.records[0]["selection"]["split"]}
+        known = {key: value for key, value in flat(identity).items() if value is not None}
+        return {**self.settings, **known, "selection": self.records[0]["selection"]["split"]}
 
     @property
     def settings(self) -> dict[str, Any]:
