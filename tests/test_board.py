@@ -236,6 +236,12 @@ def test_floors_are_shown_and_have_no_rank():
     assert learned.rank == 1
 
 
+def test_what_reads_sequences_says_so():
+    first, second = rows_of([record(method="tcaf", hm=0.9, temporal=True), record(hm=0.2)])
+    assert "as sequences of tokens" in " ".join(first.notes)
+    assert not second.notes
+
+
 def test_external_records_are_shown_and_not_ranked():
     first, second = rows_of([record(1, hm=0.9, source="external"), record(0, hm=0.2)])
     assert (first.source, first.rank, second.rank) == ("external", None, 1)

@@ -199,6 +199,8 @@ def _notes(group: Group, kind: Any, events: plugins.Events) -> Iterator[str]:
         yield f"{name} gives the same result for every seed, so one run is enough."
     if _from_abstract(group.identity):
         yield f"{name} is a re-implementation from the abstract: it has no rank and is not compared with what its paper prints."
+    if group.identity.get("temporal"):
+        yield f"{name} reads clips as sequences of tokens, where methods without this note are given their averages."
     yield from _chosen_on_test(group)
     for record in group.records:
         yield from (f"Check of run {record['run_id']}: {fault}" for fault in _faults(record, events))
