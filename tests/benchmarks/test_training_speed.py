@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from avgzsl_bench import config, datasets, plugins, training
+from avgzsl_bench import config, datasets, plugins, published, training
 from avgzsl_bench.contracts import ClassText, Clips, Shapes, Tokens, TrainingSettings
 from avgzsl_bench.layers import key_of, reseed
 
@@ -34,8 +34,9 @@ def sequences(rng: np.random.Generator, dim: int, seconds: float) -> Tokens:
 def trainer(name: str) -> training.Trainer:
     """A method by its recipe on synthetic clips of UCF's sizes, with few steps an epoch."""
     kind, data = plugins.load("methods", name), datasets.get("ucf")
-    jobs = [config.resolve(name, "ucf", features=features, split=split)[0] for features, split in PLACES]
-    chosen = next((job for job in jobs if job.recipe != "default"), jobs[0])
+    stated = [place for place in PLACES if published.recipe_for(name, "ucf", *place, "paper")]
+    features, split = (stated or PLACES)[0]
+    (chosen,) = config.resolve(name, "ucf", features=features, split=split)
     sizes = data.features[chosen.features]
     rng = np.random.default_rng(0)
     if "temporal" in kind.needs:
