@@ -6,6 +6,7 @@ alone, stacked under `vmap`, on any device and after a resume, and no generator 
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping
 
 import torch
@@ -136,12 +137,14 @@ class TokenMixer(nn.Module):
 def load_renamed(module: nn.Module, state: Mapping[str, Tensor], prefixes: Mapping[str, str], dead: Collection[str] = ()) -> None:
     """Load another code's weights: of each name, its longest prefix in `prefixes` is replaced; names under `dead` are left out.
 
-    Raises AvgzslError that lists every unknown name, every missing one, and every array of another shape (unit axes aside).
+    Raises AvgzslError that lists every unknown name, every missing one, every array of another shape (unit axes aside) and
+    every one that stands there twice.
     """
-    plain = {name.removeprefix("module."): value for name, value in state.items()}  # as torch's data parallelism names them
-    renamed = {_rename(name, prefixes): value for name, value in plain.items() if not name.startswith(tuple(dead))}
-    own = module.state_dict()
+    plain = [(name.removeprefix("module."), value) for name, value in state.items()]  # as torch's data parallelism names them
+    pairs = [(_rename(name, prefixes), value) for name, value in plain if not name.startswith(tuple(dead))]
+    renamed, own = dict(pairs), module.state_dict()
     faults = {
+        "given twice": {name for name, count in Counter(name for name, _ in pairs).items() if count > 1},
         "unknown": renamed.keys() - own.keys(),
         "missing": own.keys() - renamed.keys(),
         "of another shape": {name for name in renamed.keys() & own.keys() if not _alike(renamed[name], own[name])},

@@ -69,7 +69,7 @@ def lowers_its_losses_in_training(subject: Subject) -> None:
     method = _that_trains(subject)
     stepping = [turn for turn in method.turns if turn in method.parts()]
     if len(set(stepping)) > 1:
-        raise Skip(f"adversarial: turns {sorted(set(stepping))} pull the losses in two directions")
+        raise Skip(f"adversarial: turns {' and '.join(sorted(set(stepping)))} pull the losses in two directions")
     history = [sum(epoch.values()) for epoch in subject.trained()[1]]
     assert history[-1] < history[0], f"losses went from {history[0]:.4g} to {history[-1]:.4g} in {len(history)} epochs on demo"
 

@@ -75,3 +75,10 @@ def test_weights_of_a_parallel_module_load_too():
     method = build(golden, False)
     method.load_released({"module.bilinear.weight": golden["state/bilinear.weight"] + 1})
     torch.testing.assert_close(method.project.weight.data, golden["state/bilinear.weight"] + 1)
+
+
+def test_a_weight_that_stands_there_twice_is_refused():
+    golden = Golden("devise")
+    weight = golden["state/bilinear.weight"]
+    with pytest.raises(AvgzslError, match=r"given twice: project\.weight"):
+        build(golden, False).load_released({"bilinear.weight": weight, "module.bilinear.weight": weight + 1})
