@@ -1,23 +1,21 @@
 """What a training step of TCaF costs at UCF's cls sizes: the share of collation, and the whole beside its bare steps."""
 
-import time
 from statistics import median
 
 import numpy as np
 import pytest
 import torch
+from test_training_speed import DEVICE, bare, epoch, waited
 from torch.nn import functional as F
 
 from avgzsl_bench import published, training
 from avgzsl_bench.contracts import ClassText, Clips, Shapes, Tokens
-from avgzsl_bench.layers import reseed
 from avgzsl_bench.methods.tcaf import Tcaf
 
 AUDIO, VIDEO, TEXT, CLASSES = 128, 4096, 300, 30  # stage 1 of UCF, c3d_vggish, word2vec
 SECONDS = {"audio": 0.96, "video": 0.64}
 CLIPS = 800  # of 3174, to keep the files small; a batch reads as much
 STEPS, PAIRS = 4, 5
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def mapped(path, seconds, period, dim, dtype) -> Tokens:
@@ -47,38 +45,11 @@ def loop(tmp_path_factory) -> training.Trainer:
     return training.Trainer(method, data, ClassText(text.to(DEVICE)), 0, 1)
 
 
-def now() -> float:
-    """The time, once the device has done what it was given."""
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
-def bare(loop, batches) -> float:
-    """Batches, already gathered, through the same forward, backward and optimiser steps: seconds."""
-    method, optimiser = loop.method, loop.optimisers["all"]
-    reseed(method, 0)
-    method.train()
-    start = now()
-    for batch in batches:
-        method.zero_grad(set_to_none=True)
-        torch.stack(list(method(batch, loop.classes).values())).sum().backward()
-        optimiser.step()
-    return now() - start
-
-
 def collated(loop) -> tuple[list, float]:
     """The batches of an epoch, and the seconds of gathering them."""
-    start = now()
+    start = waited()
     batches = list(loop._batches())
-    return batches, now() - start
-
-
-def epoch(loop) -> float:
-    """Seconds of an epoch."""
-    start = now()
-    loop.epoch()
-    return now() - start
+    return batches, waited() - start
 
 
 def test_collation_and_epoch_against_the_bare_steps(loop, benchmark, capsys):
@@ -86,7 +57,7 @@ def test_collation_and_epoch_against_the_bare_steps(loop, benchmark, capsys):
     shares, ratios, steps = [], [], []
     for _ in range(PAIRS):
         batches, gathering = collated(loop)
-        floor, whole = bare(loop, batches), epoch(loop)
+        floor, whole = bare(loop), epoch(loop)
         shares.append(gathering / whole)
         ratios.append(whole / floor)
         steps.append(1e3 * whole / STEPS)

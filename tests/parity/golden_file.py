@@ -1,13 +1,17 @@
 """Comparing against a golden file: every difference is measured, held to its limit and kept for the table of `table.py`."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+
+from avgzsl_bench import layers
+from avgzsl_bench.contracts import Batch, ClassText
 
 FOLDER = Path(__file__).parents[1] / "golden"
 
@@ -79,6 +83,24 @@ class Golden:
         else:
             assert far <= exempt.atol + exempt.rtol * size, f"{key} differs by {far:.2g} although {exempt.reason}"
 
+    def inputs(self, negatives: bool) -> tuple[Batch, ClassText]:
+        """The clips, beside negative ones where the method reads them, and the text of every class."""
+        names = ["label", "audio", "video"] + ["label_neg", "audio_neg", "video_neg"] * negatives
+        batch, classes = Batch(*(self[f"in/{name}"] for name in names)), ClassText(self["in/classes"][:, None])
+        assert classes.vectors[batch.label, 0].equal(self["in/text"])
+        assert not negatives or classes.vectors[batch.label_negative, 0].equal(self["in/text_neg"])
+        return batch, classes
+
+    def gradients(self, method: nn.Module, names: Mapping[str, str], before_batch_norm: Collection[str]) -> None:
+        """The gradient norm of every parameter is the golden one, and none is missing on either side."""
+        own = {name: parameter.grad for name, parameter in method.named_parameters()}
+        for name in self.under("gradnorm/"):
+            gradient = own.pop(layers._rename(name, names))
+            exempt = BEFORE_BATCH_NORM if name in before_batch_norm else None
+            self.equal(f"gradnone/{name}", gradient is None)
+            self.equal(f"gradnorm/{name}", 0.0 if gradient is None else gradient.norm(), "gradient", exempt)
+        assert not own
+
     def listed(self, prefixes: Mapping[str, str]) -> None:
         """Every array was used, or stands under a prefix that is listed with a reason, which must be needed."""
         left = self.arrays.keys() - self.used
@@ -88,3 +110,11 @@ class Golden:
             assert here, f"{prefix} is listed, but all of it was compared"
             self.left_out |= dict.fromkeys(here, reason)
         assert not left - self.left_out.keys(), f"neither compared nor listed: {sorted(left - self.left_out.keys())[:5]}"
+
+
+def outputs_of(method: nn.Module, parts: Iterable[str]) -> dict[str, list[Tensor]]:
+    """What every part gives from now on, in the order of the passes."""
+    outputs: dict[str, list[Tensor]] = defaultdict(list)
+    for name in parts:
+        getattr(method, name).register_forward_hook(lambda module, given, output, name=name: outputs[name].append(output))
+    return outputs

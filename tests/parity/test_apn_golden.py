@@ -4,7 +4,7 @@ import pytest
 import torch
 from golden_file import Golden
 
-from avgzsl_bench.contracts import Batch, ClassText, Shapes
+from avgzsl_bench.contracts import Shapes
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.methods.apn import Apn
 
@@ -22,13 +22,6 @@ def build(golden, normed=False, form="reference"):
     method = Apn(Apn.Settings(form=form, norm_inputs=normed), Shapes(audio=24, video=40, text=300))
     method.load_released(golden.under("state/"))
     return method.train()
-
-
-def inputs(golden):
-    classes = ClassText(golden["in/classes"][:, None])
-    batch = Batch(golden["in/label"], golden["in/audio"], golden["in/video"])
-    assert classes.vectors[batch.label, 0].equal(golden["in/text"])
-    return batch, classes
 
 
 def check(golden, method, setting, batch, classes):
@@ -57,7 +50,7 @@ def check_evaluation(golden, method, mapped, setting, batch, classes):
 
 def compare():
     golden = Golden("apn")
-    batch, classes = inputs(golden)
+    batch, classes = golden.inputs(negatives=False)
     for setting in ("plain", "norm"):
         check(golden, build(golden, setting == "norm"), setting, batch, classes)
     golden.listed(dict.fromkeys(("in/audio_neg", "in/video_neg", "in/text_neg", "in/label_neg"), NEGATIVES))
@@ -66,7 +59,7 @@ def compare():
 
 def test_the_paper_form_has_one_softmax_and_scores_by_the_logits():
     golden = Golden("apn")
-    batch, classes = inputs(golden)
+    batch, classes = golden.inputs(negatives=False)
     method = build(golden, form="paper").eval()
     scores = method.scores(batch, method.prepare(None, classes))
     golden.equal("plain/eval/output_final", scores.softmax(1))

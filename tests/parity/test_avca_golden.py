@@ -1,13 +1,11 @@
 """The reference form of AVCA against arrays that the released code made."""
 
-from collections import defaultdict
-
 import pytest
 import torch
-from golden_file import AFTER_STEP, BEFORE_BATCH_NORM, CANCELLED, LATER_LOSS, LATER_OUTPUT, Golden
+from golden_file import AFTER_STEP, CANCELLED, LATER_LOSS, LATER_OUTPUT, Golden, outputs_of
 
 from avgzsl_bench import layers
-from avgzsl_bench.contracts import Batch, ClassText, Shapes
+from avgzsl_bench.contracts import Shapes
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.methods.avca import RELEASED_NAMES, Avca
 
@@ -61,14 +59,6 @@ def build(golden, form="reference"):
     return method.train()
 
 
-def inputs(golden):
-    names = ("label", "audio", "video", "label_neg", "audio_neg", "video_neg")
-    batch, classes = Batch(*(golden[f"in/{name}"] for name in names)), ClassText(golden["in/classes"][:, None])
-    assert classes.vectors[batch.label, 0].equal(golden["in/text"])
-    assert classes.vectors[batch.label_negative, 0].equal(golden["in/text_neg"])
-    return batch, classes
-
-
 def total(method, batch, classes):
     return torch.stack(list(method(batch, classes).values())).sum()
 
@@ -85,14 +75,6 @@ def adam(method):
     return torch.optim.Adam(method.parts()["all"], lr=1e-3, weight_decay=method.settings.weight_decay)
 
 
-def capture(method):
-    """Every output of every part, in the order of the passes."""
-    outputs = defaultdict(list)
-    for name in PASSES:
-        getattr(method, name).register_forward_hook(lambda module, given, output, name=name: outputs[name].append(output))
-    return outputs
-
-
 def check_evaluation(golden, method, batch, classes):
     method.eval()
     own = method._clips(batch.audio, batch.video)
@@ -107,7 +89,7 @@ def check_evaluation(golden, method, batch, classes):
 
 
 def check_training(golden, method, batch, classes):
-    outputs = capture(method)
+    outputs = outputs_of(method, PASSES)
     terms = method(batch, classes)
     assert len(terms) == len(TERMS)
     for name, own in TERMS.items():
@@ -119,17 +101,7 @@ def check_training(golden, method, batch, classes):
             if key:
                 golden.equal(f"train/{key}", output)
     sum(terms.values()).backward()
-    for name, parameter in released_parameters(method, golden):
-        golden.equal(f"gradnorm/{name}", parameter.grad.norm(), "gradient", BEFORE_BATCH_NORM if name in BIASES else None)
-        golden.equal(f"gradnone/{name}", parameter.grad is None)
-
-
-def released_parameters(method, golden):
-    own = dict(method.named_parameters())
-    names = [key.removeprefix("state/") for key in golden.arrays if key.startswith("state/")]
-    pairs = [(name, own[renamed]) for name in names if (renamed := layers._rename(name, RELEASED_NAMES)) in own]
-    assert len(pairs) == len(own)
-    return pairs
+    golden.gradients(method, RELEASED_NAMES, BIASES)
 
 
 def check_steps(golden, method, batch, classes):
@@ -157,7 +129,7 @@ def check_steps(golden, method, batch, classes):
 
 def compare():
     golden = Golden("avca")
-    batch, classes = inputs(golden)
+    batch, classes = golden.inputs(negatives=True)
     check_evaluation(golden, build(golden), batch, classes)
     check_training(golden, build(golden), batch, classes)
     check_steps(golden, build(golden), batch, classes)
@@ -167,11 +139,11 @@ def compare():
 
 def test_the_paper_form_is_another_method():
     golden = Golden("avca")
-    batch, classes = inputs(golden)
+    batch, classes = golden.inputs(negatives=True)
     method = build(golden, "paper")
     assert method.turns == ("all",)
     assert any(parameter is method.positions for parameter in method.parts()["all"])
-    outputs = capture(method)
+    outputs = outputs_of(method, PASSES)
     golden.equal("train/loss", total(method, batch, classes))
     assert [len(outputs[name]) for name in ("decode", "project_audio", "project_video")] == [5, 2, 2]
 

@@ -1,14 +1,12 @@
 """AVGZSLNet against arrays that the released code made."""
 
-from collections import defaultdict
-
 import pytest
 import torch
-from golden_file import BEFORE_BATCH_NORM, Golden
+from golden_file import Golden, outputs_of
 from torch.nn import functional as F
 
 from avgzsl_bench import layers
-from avgzsl_bench.contracts import Batch, ClassText, Shapes
+from avgzsl_bench.contracts import Shapes
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.methods.avgzslnet import RELEASED_NAMES, Avgzslnet
 
@@ -36,19 +34,9 @@ def build(golden):
     return method.train()
 
 
-def inputs(golden):
-    names = ("label", "audio", "video", "label_neg", "audio_neg", "video_neg")
-    batch, classes = Batch(*(golden[f"in/{name}"] for name in names)), ClassText(golden["in/classes"][:, None])
-    assert classes.vectors[batch.label, 0].equal(golden["in/text"])
-    assert classes.vectors[batch.label_negative, 0].equal(golden["in/text_neg"])
-    return batch, classes
-
-
 def run(golden, mode, method, batch, classes):
     """The terms, with every output of every part compared in the order of the passes."""
-    outputs = defaultdict(list)
-    for name in (*PASSES, "decode_text"):
-        getattr(method, name).register_forward_hook(lambda module, given, output, name=name: outputs[name].append(output))
+    outputs = outputs_of(method, (*PASSES, "decode_text"))
     terms = method(batch, classes)
     for name, keys in PASSES.items():
         for key, output in zip(keys, outputs[name], strict=True):
@@ -67,12 +55,7 @@ def check_training(golden, method, batch, classes):
     golden.equal("train/cmd.l_rec", sum(terms[name] for name in RECONSTRUCTIONS), "loss")
     golden.equal("train/loss", sum(terms.values()), "loss")
     sum(terms.values()).backward()
-    own = {name: parameter.grad for name, parameter in method.named_parameters()}
-    for name in golden.under("gradnorm/"):
-        gradient = own.pop(layers._rename(name, RELEASED_NAMES))
-        golden.equal(f"gradnorm/{name}", gradient.norm(), "gradient", BEFORE_BATCH_NORM if name in BIASES else None)
-        golden.equal(f"gradnone/{name}", gradient is None)
-    assert not own
+    golden.gradients(method, RELEASED_NAMES, BIASES)
     for name in golden.under("after_forward/"):
         golden.equal(f"after_forward/{name}", method.state_dict()[layers._rename(name, RELEASED_NAMES)])
 
@@ -89,7 +72,7 @@ def check_evaluation(golden, method, batch, classes):
 
 def compare():
     golden = Golden("avgzslnet")
-    batch, classes = inputs(golden)
+    batch, classes = golden.inputs(negatives=True)
     check_evaluation(golden, build(golden), batch, classes)
     check_training(golden, build(golden), batch, classes)
     golden.listed({})

@@ -4,7 +4,7 @@ import pytest
 import torch
 from golden_file import Golden
 
-from avgzsl_bench.contracts import Batch, ClassText, Shapes
+from avgzsl_bench.contracts import Shapes
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.methods.devise import Devise
 
@@ -16,13 +16,6 @@ def build(golden, normed, kind=Devise):
     method = kind(settings, Shapes(audio=24, video=40, text=300))
     method.load_released(golden.under("state/"))
     return method.train()
-
-
-def inputs(golden):
-    classes = ClassText(golden["in/classes"][:, None])
-    batch = Batch(golden["in/label"], golden["in/audio"], golden["in/video"])
-    assert classes.vectors[batch.label, 0].equal(golden["in/text"])
-    return batch, classes
 
 
 def check(golden, method, setting, batch, classes):
@@ -47,7 +40,7 @@ def check(golden, method, setting, batch, classes):
 
 def compare(kind=Devise):
     golden = Golden(kind.__name__.lower())
-    batch, classes = inputs(golden)
+    batch, classes = golden.inputs(negatives=False)
     for setting in ("plain", "norm"):
         check(golden, build(golden, setting == "norm", kind), setting, batch, classes)
     golden.listed(dict.fromkeys(("in/audio_neg", "in/video_neg", "in/text_neg", "in/label_neg"), NEGATIVES))
@@ -56,7 +49,7 @@ def compare(kind=Devise):
 
 def test_the_paper_form_scores_by_the_logits():
     golden = Golden("devise")
-    batch, classes = inputs(golden)
+    batch, classes = golden.inputs(negatives=False)
     method = Devise(Devise.Settings(), Shapes(audio=24, video=40, text=300))
     method.load_released(golden.under("state/"))
     golden.equal("plain/eval/logits", method.eval().scores(batch, method.prepare(None, classes)))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from golden_file import Golden
-from test_avca_golden import TERMS, inputs
+from test_avca_golden import TERMS
 
 from avgzsl_bench.contracts import Shapes
 from avgzsl_bench.methods.hyper_multiple import HyperMultiple
@@ -23,7 +23,7 @@ def cosines(features):
 
 
 def check(method, golden):
-    terms = method(*inputs(golden))
+    terms = method(*golden.inputs(negatives=True))
     for name, own in TERMS.items():
         golden.equal(f"train/term_{name}", terms.pop(own), "loss")
     for own, side in {"alignment": "", "alignment_negative": "_neg"}.items():

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from golden_file import Golden
+from golden_file import Golden, outputs_of
 
 from avgzsl_bench import layers
 from avgzsl_bench.clips import Tokens
@@ -60,20 +60,12 @@ def inputs(golden, mode):
     return batch, ClassText(golden["in/classes"][:, None])
 
 
-def capture(method):
-    """Every output of the heads, in the order of the passes."""
-    outputs = {name: [] for name in PASSES}
-    for name in PASSES:
-        getattr(method, name).register_forward_hook(lambda module, given, output, name=name: outputs[name].append(output))
-    return outputs
-
-
 def check_evaluation(golden, method, setting, batch, classes):
     method.eval()
     rows = method.prepare(None, classes)
     golden.equal(f"{setting}/eval/theta_w_classes", rows)
     golden.equal(f"{setting}/eval/get_embeddings_theta_o", method.embed(batch, rows)[0])
-    outputs = capture(method)
+    outputs = outputs_of(method, PASSES)
     method(batch, classes)
     golden.equal(f"{setting}/eval/forward_w", classes.vectors[batch.label, 0])
     for name, keys in PASSES.items():
