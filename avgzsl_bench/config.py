@@ -9,8 +9,27 @@ from avgzsl_bench import datasets, plugins, published
 from avgzsl_bench.contracts import Dataset, Method, Rules, Settings, TrainingSettings
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.settings import validated
+from avgzsl_bench.text import changed_settings
+from avgzsl_bench.text.sources import Choice
 
-FLAGS = ("method", "encoder", "dataset", "features", "split", "text", "rules", "selection", "seed", "seeds", "device", "out")
+FLAGS = (
+    "method",
+    "encoder",
+    "dataset",
+    "features",
+    "split",
+    "text",
+    "aspects",
+    "prompts",
+    "rules",
+    "selection",
+    "seed",
+    "seeds",
+    "device",
+    "out",
+)
+
+NAMES = Choice()
 
 
 @dataclass(frozen=True)
@@ -26,7 +45,7 @@ class RunConfig:
     changed: dict[str, Any]
     encoder_settings: dict[str, Any]
     recipe: str
-    text: str = "names"
+    text: Choice = NAMES
     rules: Rules = "corrected"
     selection: str = "validation"
     seed: int = 0
@@ -44,7 +63,7 @@ def resolve(
     encoder: str | None = None,
     features: str | None = None,
     split: str | None = None,
-    text: str = "names",
+    text: Choice = NAMES,
     rules: str = "corrected",
     selection: str = "validation",
     seeds: int | Sequence[int] = 1,
@@ -74,7 +93,7 @@ def resolve(
         *chosen,
         settings=complete.model_dump(),
         changed={key: value for key, value in _changed(kind, complete).items() if key not in searched},
-        encoder_settings=_encoder_settings(encoder, given.encoder),
+        encoder_settings=changed_settings(encoder, given.encoder),
         recipe=f"{recipe.key} ({recipe.source})" if recipe else "default",
         text=text,
         rules="reference" if rules == "reference" else "corrected",
@@ -220,13 +239,6 @@ def _changed(kind: type[Method], complete: Settings) -> dict[str, Any]:
 def _changed_loss(choice: dict[str, Any]) -> dict[str, Any]:
     default = plugins.load("losses", choice["name"]).Settings().model_dump()
     return {key: value for key, value in choice.items() if key == "name" or value != default[key]}
-
-
-def _encoder_settings(encoder: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    kind = plugins.load("encoders", encoder)
-    checked = validated(kind.Settings, values, f"encoder {encoder}", f"avgzsl show {encoder}")
-    default = kind.Settings().model_dump()
-    return {key: value for key, value in checked.model_dump().items() if value != default[key]}
 
 
 def _candidates(

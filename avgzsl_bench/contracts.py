@@ -6,6 +6,7 @@ The conformance kit (`avgzsl_bench.testing`) is this file made executable.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -63,14 +64,14 @@ class Training(NamedTuple):
 
 
 class Shapes(NamedTuple):
-    """Widths a method is built for. `shared`: the modalities whose features live in the space of the class text."""
+    """Widths a method is built for. `shared`: modalities whose features live in the space of the class text, and its columns."""
 
     audio: int
     video: int
     text: int
     classes: int = 0
     texts: int = 1
-    shared: frozenset[str] = frozenset()
+    shared: Mapping[str, tuple[int, int]] = MappingProxyType({})  # modality -> first column of the text, and the one after
 
 
 class Settings(BaseModel):
@@ -218,13 +219,13 @@ class TextEncoder:
     licence: ClassVar[str] = ""
     extra: ClassVar[str] = ""  # the optional dependency group it needs, named in the error when missing
     libraries: ClassVar[tuple[str, ...]] = ()  # distributions, beside torch, of which another version may give other vectors
+    remote: ClassVar[bool] = False  # whether `encode` asks a server: then only `avgzsl text encode` calls it
 
     class Settings(BaseModel):
         model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
-    def __init__(self, settings: Any, device: str = "cpu") -> None:
+    def __init__(self, settings: Any) -> None:
         self.settings = settings
-        self.device = device
 
     @property
     def revision(self) -> str:
@@ -240,7 +241,7 @@ class TextEncoder:
         return ""
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
-        """(texts, dim) float32; opens no socket."""
+        """(texts, dim) float32; opens no socket unless the encoder is `remote`."""
         raise NotImplementedError
 
     def fetch(self) -> str:
@@ -281,10 +282,10 @@ class Protocol:
 
     version: ClassVar[int] = 1
 
-    def run(self, splits: Splits, text: NDArray[np.float32], shared: frozenset[str], run: Run) -> Evaluation:
+    def run(self, splits: Splits, text: NDArray[np.float32], shared: Mapping[str, tuple[int, int]], run: Run) -> Evaluation:
         """Train, select, unseal, score.
 
-        `text` is (classes, texts, dim) for every class of the data set; `shared` names the modalities in its space.
+        `text` is (classes, texts, dim) for every class of the data set; `shared` is that of `Shapes`.
         """
         raise NotImplementedError
 

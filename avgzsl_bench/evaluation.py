@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -22,13 +22,14 @@ from avgzsl_bench.protocols import external
 from avgzsl_bench.protocols._exams import Examiner, Stage
 from avgzsl_bench.protocols.gzsl import GZSL
 from avgzsl_bench.text import cache, sources
+from avgzsl_bench.text.sources import Choice
 
 log = logging.getLogger(__name__)
 
 AUTHORS, OURS, SCORES = "external weights", "own weights", "external scores"  # sources of a record
 UNKNOWN = "external"  # what the harness cannot know of a system that it only sees the scores of
 
-Chosen = Mapping[str, str | None]  # what the user named, by flag
+Chosen = Mapping[str, Any]  # what the user named, by flag; `text` is a Choice
 
 
 def evaluate(
@@ -45,6 +46,8 @@ def evaluate(
     features: str | None = None,
     split: str | None = None,
     text: str | None = None,
+    aspects: str | Sequence[str] = (),
+    prompts: str = "",
     rules: str | None = None,
     settings: Mapping[str, Any] | None = None,
     out: str | Path = "runs",
@@ -65,12 +68,13 @@ def evaluate(
     """
     if bias is not None and not np.isfinite(bias):
         raise AvgzslError(f"--bias {bias} is no number; give a finite one")
-    chosen = {"method": method, "dataset": dataset, "encoder": encoder, "features": features, "split": split, "text": text}
+    words = sources.choose(text or sources.NAMES, aspects, prompts) if text or aspects or prompts else None
+    chosen = {"method": method, "dataset": dataset, "encoder": encoder, "features": features, "split": split, "text": words}
     chosen["rules"] = _checked_rules(rules)
     if scores is None:
         _refuse({"--name": name, "--manifest": manifest}, "--scores, and there are none")
         return _of_checkpoint(checkpoint, stage1, chosen, settings or {}, bias, Path(out), device)
-    own = {"--checkpoint": checkpoint, "--method": method, "--encoder": encoder, "--text": text, "--set": settings}
+    own = {"--checkpoint": checkpoint, "--method": method, "--encoder": encoder, "--text": words, "--set": settings}
     _refuse({**own, "--stage1": stage1}, "a checkpoint, not with --scores")
     return _of_scores(Path(scores), manifest, name, chosen, bias, Path(out), device)
 
@@ -108,33 +112,19 @@ def _trained(weights: Weights, chosen: Chosen, settings: Mapping[str, Any]) -> _
         raise AvgzslError(f"{weights.path} does not say what it is; give --method NAME and --dataset NAME")
     if weights.method not in (None, chosen["method"]):
         raise AvgzslError(f"{weights.path} holds weights of {weights.method}, not of {chosen['method']}; give the right --method")
-    asked = {**chosen, "text": chosen["text"] or "names"}
+    asked = {**chosen, "text": chosen["text"] or Choice()}
     if weights.ours:
         setting = _resolved({**asked, "rules": chosen["rules"] or "corrected"}, settings)
         return _Trained(setting, setting.rules)
     if str(settings.get("form", "reference")) != "reference":
         raise AvgzslError(f"{weights.path} was trained by the authors' code, which is form=reference; leave form out")
-    encoder = _reference_encoder(weights.path, str(asked["text"]), chosen["encoder"])
+    encoder = sources.reference_encoder(asked["text"].source, chosen["encoder"])
     setting = _resolved({**asked, "encoder": encoder, "rules": "reference"}, settings)
     return _Trained(setting, "reference" if chosen["rules"] == "reference" else "corrected")
 
 
 def _resolved(chosen: Chosen, settings: Mapping[str, Any]) -> RunConfig:
-    return config.resolve(**chosen, settings=settings)[0]  # type: ignore[arg-type]
-
-
-def _reference_encoder(path: Path, text: str, encoder: str | None) -> str:
-    """The encoder that the reference code has for a text source, whose order the weights were trained with."""
-    source = text.partition(":")[0]
-    known = sorted(own for kind, own in sources.REFERENCE if kind == source and encoder in (None, own))
-    if not known:
-        pairs = " or ".join(f"{kind} by {own}" for kind, own in sorted(sources.REFERENCE))
-        asked = f"{source} by {encoder}" if encoder else source
-        line = f"{path} was trained by the authors' code, on the class text {pairs}, not {asked}"
-        raise AvgzslError(f"{line}; give --text and --encoder of one of these")
-    if len(known) > 1:
-        raise AvgzslError(f"the authors' code has {source} by {' and by '.join(known)}; give --encoder, as {path} was trained")
-    return known[0]
+    return config.resolve(**chosen, settings=settings)[0]
 
 
 def _by_its_record(record: Mapping[str, Any], path: Path, chosen: Chosen, settings: Mapping[str, Any]) -> _Trained:
@@ -142,13 +132,13 @@ def _by_its_record(record: Mapping[str, Any], path: Path, chosen: Chosen, settin
     own, selection = record["identity"], record["selection"]
     if record["source"] != "measured":
         raise AvgzslError(f"{path} lies beside the record of {record['source']}; give it from the folder of the run that made it")
-    known = {key: own[key] for key in chosen} | {"text": own["text"].partition("@")[0]}
+    known = {key: own[key] for key in chosen} | {"text": sources.choice_of(own["text"])}
     short = datasets.get(own["dataset"]).presets
     for key, value in chosen.items():
-        given = short.get(value, (value, ""))[0] if key == "features" and value else (value or "").partition(":")[0]
+        given = short.get(value, (value, ""))[0] if key == "features" else _named(value) if key == "text" else value
         if given and given != known[key]:
-            raise AvgzslError(f"{path} was trained with {key} {known[key]!r}, not {value!r}; leave --{key} out")
-    if stray := settings.keys() - {f"encoder.{place}" for place in cache.PLACES}:
+            raise AvgzslError(f"{path} was trained with {key} {_said(known[key])!r}, not {_said(value)!r}; leave --{key} out")
+    if stray := settings.keys() - {f"encoder.{place}" for place in cache.CIRCUMSTANCES}:
         raise AvgzslError(f"{path} has a record, which says its {min(stray)}; leave --set out")
     winner = (selection.get("search") or {}).get("winner", {})
     told = {f"encoder.{key}": value for key, value in own["encoder_settings"].items()}
@@ -157,6 +147,15 @@ def _by_its_record(record: Mapping[str, Any], path: Path, chosen: Chosen, settin
     scale = {"score_scale": record["metrics"]["score_scale"]["stage_1"]}
     setting = replace(setting, seed=own["seed"], recipe=record["recipe"])
     return _Trained(setting, setting.rules, own["seed"], {**selection, "search": None, **scale}, own)
+
+
+def _named(choice: Choice | None) -> Choice | None:
+    """A choice as a record's label names it: a file by its stem."""
+    return choice and choice._replace(source=Path(choice.source).stem)
+
+
+def _said(value: Any) -> Any:
+    return str(value) if isinstance(value, Choice) else value
 
 
 def _check_same(now: Mapping[str, Any], then: Mapping[str, Any]) -> None:
@@ -208,7 +207,7 @@ def _of_weights(
     }
 
     def judged(folder: Path) -> Evaluation:
-        examiner = Examiner(material.splits, material.vectors(str(device)), material.shared, trained.rules, device)
+        examiner = Examiner(material.splits, material.vectors, material.shared, trained.rules, device)
         selection = given or _selected(examiner, material, first)
         stage = examiner.stage(2)
         method = _loaded(examiner, material, stage, weights)
@@ -271,7 +270,7 @@ def _of_scores(
 
     def judged(folder: Path) -> Evaluation:
         nothing = np.zeros((len(splits.classes), 1, 1), np.float32)
-        examiner = Examiner(splits, nothing, frozenset(), setting.rules, device)
+        examiner = Examiner(splits, nothing, {}, setting.rules, device)
         given = external.declared(bias) if bias is not None else None
         selection = given or external.select_by_scores(examiner, scored["validation"])
         return external.judge_scores(examiner, scored["test"], selection, folder)
@@ -299,7 +298,7 @@ def _scored_system(name: str | None, chosen: Chosen) -> tuple[RunConfig, Dataset
         changed={},
         encoder_settings={},
         recipe=UNKNOWN,
-        text=UNKNOWN,
+        text=Choice(UNKNOWN),
         rules="reference" if chosen["rules"] == "reference" else "corrected",
     )
     return setting, data

@@ -6,6 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from avgzsl_bench import datasets, plugins, records, text
 from avgzsl_bench.config import RunConfig
 from avgzsl_bench.contracts import Method, Splits
@@ -55,27 +58,32 @@ class Material:
         """What identifies the class text, without encoding it."""
         return text.describe(**self._text_key())
 
-    def vectors(self, device: str) -> Any:
+    @cached_property
+    def table(self) -> text.TextTable:
+        """Class text as encoded."""
+        return text.class_text(**self._text_key())
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
         """Class text as the method takes it, (classes, texts, dim)."""
-        table = text.class_text(**self._text_key(), device=device)
-        return text.combine(table.vectors, self.setting.settings["combine"], self.setting.settings["text_normalise"])
+        return text.combine(self.table.vectors, self.setting.settings["combine"], self.setting.settings["text_normalise"])
 
     def _text_key(self) -> dict[str, Any]:
         chosen = self.setting
         return {
             "dataset": chosen.dataset,
             "classes": self.splits.classes,
-            "source": chosen.text,
+            "choice": chosen.text,
             "encoder": chosen.encoder,
             "encoder_settings": chosen.encoder_settings,
             "rules": chosen.rules,
         }
 
     @property
-    def shared(self) -> frozenset[str]:
-        """The modalities whose features live in the space of the class text."""
-        spaces = self.splits.features.spaces
-        return frozenset(name for name, space in spaces.items() if text.shares_space(space, self.described.space))
+    def shared(self) -> dict[str, tuple[int, int]]:
+        """The modalities whose features live in the space of the class text, or of one part of it, and its columns."""
+        pairs = [(own, part) for own in self.splits.features.spaces.items() for part in self.table.parts]
+        return {name: (part.start, part.stop) for (name, space), part in pairs if text.shares_space(space, part.space)}
 
     def identity(self, seed: int) -> dict[str, Any]:
         """Everything but the settings that decides a run's numbers."""
@@ -124,7 +132,7 @@ def _strangers(chosen: RunConfig) -> dict[str, str]:
     """Distributions of the members that are not built in: a stranger's name alone does not say whose code ran."""
     used = [
         ("methods", chosen.method),
-        ("encoders", chosen.encoder),
+        *(("encoders", name) for name in chosen.encoder.split(text.JOIN)),
         *(("losses", name) for name in _loss_versions(chosen.settings)),
     ]
     found = {name: plugins.find(kind, name).distribution for kind, name in used}

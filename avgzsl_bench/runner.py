@@ -23,6 +23,7 @@ from avgzsl_bench.contracts import Evaluation, JobState, Method, Run
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.files import sha256, write_whole
 from avgzsl_bench.protocols.gzsl import GZSL
+from avgzsl_bench.text.sources import choose
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ def _claimed_run(planned: identity.Plan, material: identity.Material, device: to
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     try:
-        vectors = material.vectors(str(device))
+        vectors = material.vectors
         environment["text_vectors_sha256"] = hashlib.sha256(vectors.tobytes()).hexdigest()
         contract = _contract(planned, device, announcer.epoch)
         evaluation = GZSL().run(material.splits, vectors, material.shared, contract)
@@ -228,6 +229,8 @@ def run(
     features: str | None = None,
     split: str | None = None,
     text: str = "names",
+    aspects: str | Sequence[str] = (),
+    prompts: str = "",
     rules: str = "corrected",
     selection: str = "validation",
     seeds: int | Sequence[int] = 1,
@@ -241,7 +244,7 @@ def run(
     Raises AvgzslError for bad input and, after all the others have run, for failed runs.
     """
     names = [method] if isinstance(method, str) else method
-    choices = (dataset, encoder, features, split, text, rules, selection, seeds, settings, search)
+    choices = (dataset, encoder, features, split, choose(text, aspects, prompts), rules, selection, seeds, settings, search)
     jobs = [config.resolve(name, *choices) for name in names]
     states = [state for job in jobs for state in run_job(job, Options(Path(out), device))]
     errors = [state.error for state in states if state.record is None]

@@ -36,7 +36,7 @@ def train(name, number, dataset="demo", settings=None, **choices):
     setting = config.resolve(name, dataset, rules="reference", settings=settings, **choices)[0]
     material = identity.Material(setting)
     device = torch.device("cpu")
-    examiner = Examiner(material.splits, material.vectors("cpu"), material.shared, "reference", device)
+    examiner = Examiner(material.splits, material.vectors, material.shared, "reference", device)
     stage = examiner.stage(number)
     kind = plugins.load("methods", name)
     built = examiner.build(kind, config.settings_of(name, kind, {**setting.settings, **QUICK}), stage, SEED)
@@ -74,7 +74,7 @@ def train_nothing(name, dataset="demo"):
     """Of a method that takes no steps: gives (examiner, method, stage) of a stage number, as a run of seed 0 builds them."""
     material = identity.Material(config.resolve(name, dataset)[0])
     settings = config.settings_of(name, material.method, material.setting.settings)
-    examiner = Examiner(material.splits, material.vectors("cpu"), material.shared, "corrected", torch.device("cpu"))
+    examiner = Examiner(material.splits, material.vectors, material.shared, "corrected", torch.device("cpu"))
 
     def built(number):
         stage = examiner.stage(number)

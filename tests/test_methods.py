@@ -195,12 +195,15 @@ def test_raw_similarity_is_refused_without_a_shared_space():
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("shared", [{"audio"}, {"video"}, {"audio", "video"}])
-def test_raw_similarity_is_the_mean_cosine(shared):
-    method = RawSimilarity(RawSimilarity.Settings(), Shapes(audio=6, video=6, text=6, shared=frozenset(shared)))
-    batch = Batch(audio=random(5, 6), video=random(5, 6, seed=1))
-    texts = CLASSES.vectors.mean(1)
-    cosines = [F.cosine_similarity(getattr(batch, name)[:, None], texts, dim=2) for name in shared]
+@pytest.mark.parametrize(
+    "shared", [{"audio": (0, 6)}, {"video": (0, 6)}, {"audio": (0, 6), "video": (0, 6)}, {"video": (0, 2), "audio": (2, 6)}]
+)
+def test_raw_similarity_is_the_mean_cosine_in_the_spaces_shared(shared):
+    method = RawSimilarity(RawSimilarity.Settings(), Shapes(audio=6, video=6, text=6, shared=shared))
+    width = {name: stop - start for name, (start, stop) in shared.items()}
+    batch = Batch(audio=random(5, width.get("audio", 6)), video=random(5, width.get("video", 6), seed=1))
+    texts = {name: CLASSES.vectors.mean(1)[:, start:stop] for name, (start, stop) in shared.items()}
+    cosines = [F.cosine_similarity(getattr(batch, name)[:, None], texts[name], dim=2) for name in shared]
     scores = method.scores(batch, method.prepare(None, CLASSES))
     torch.testing.assert_close(scores, torch.stack(cosines).mean(0))
 

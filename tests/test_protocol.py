@@ -298,7 +298,7 @@ def test_reference_rules_use_the_published_grid_and_follow_the_training_score(tm
     planned = identity.plan([setting], tmp_path / "runs")[0]
     planned.folder.mkdir(parents=True)
     contract = runner._contract(planned, torch.device("cpu"), lambda epoch, log: logs.append(log))
-    found = runner.GZSL().run(material.splits, material.vectors("cpu"), material.shared, replace(contract, rules="reference"))
+    found = runner.GZSL().run(material.splits, material.vectors, material.shared, replace(contract, rules="reference"))
     steps = found.selection["seen_bias"] / 0.2
     assert steps == pytest.approx(round(steps))
     assert all(log["harmonic_mean"] is not None for log in logs if log["stage"] == 2), "the schedule is fed in stage 2 too"
@@ -314,7 +314,7 @@ def test_selection_on_test_is_marked_and_reports_the_epoch_it_selects(tmp_path):
     planned.folder.mkdir(parents=True)
     contract = runner._contract(planned, torch.device("cpu"), lambda epoch, log: None)
     contract = replace(contract, rules="reference", selection="test")
-    found = runner.GZSL().run(material.splits, material.vectors("cpu"), material.shared, contract)
+    found = runner.GZSL().run(material.splits, material.vectors, material.shared, contract)
     assert found.selection["split"] == "test"
     assert found.selection["value"] == pytest.approx(found.metrics["harmonic_mean"])
 

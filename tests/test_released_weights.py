@@ -1,6 +1,5 @@
 """`avgzsl evaluate` of the authors' checkpoints: what is loaded, in which order its class texts stand, what chooses the bias."""
 
-import csv
 import json
 import os
 from pathlib import Path
@@ -16,6 +15,8 @@ from avgzsl_bench import datasets, evaluate, features, files, plugins, records, 
 from avgzsl_bench.contracts import Method
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.importers import layout
+from avgzsl_bench.text import packs
+from avgzsl_bench.text.sources import Choice
 
 RELEASED = [name for name in plugins.names("methods") if plugins.load("methods", name).load_released is not Method.load_released]
 PLAIN = [name for name in RELEASED if name != "kda"]  # kda's class text is a description file
@@ -235,9 +236,9 @@ def test_another_epoch_than_stage_1_selected_is_warned_of(devise, tmp_path, capl
 
 CHOICES = {
     "form=reference; leave form out": {"settings": {"form": "paper"}},
-    "on the class text kda by clip or names by word2vec, not names by hashed; give --text and --encoder": {"encoder": "hashed"},
-    "not other; give --text and --encoder of one of these": {"text": "other"},
-    "not kda by word2vec": {"text": "kda:file.csv", "encoder": "word2vec"},
+    "class text names by word2vec or clip+clap, kda by clip, not on names by hashed; give": {"encoder": "hashed"},
+    "not on other; give --text and --encoder of one": {"text": "other"},
+    "not on kda by word2vec": {"text": "kda", "encoder": "word2vec"},
     "--stage1 chooses the seen bias and --bias declares it": {"bias": 1.0},
     "choose corrected or reference": {"rules": "old"},
     "--bias nan is no number": {"bias": float("nan"), "stage1": None},
@@ -378,13 +379,11 @@ def test_avca_on_ucf_from_the_command_line(ucf, avgzsl, tmp_path):
 
 
 def test_kda_with_the_rows_of_its_description_file_as_they_lie(ucf, tiny_clip, tmp_path):
-    names = [info.text_name for info in datasets.get("ucf").classes("main")]
-    with (tmp_path / "ucf.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", "description_1", "description_2", "description_3"])
-        writer.writerows([name, f"one {name}", f"two {name}", f"three {name}"] for name in reversed(names))
-    text, place = f"kda:{tmp_path / 'ucf.csv'}", {f"encoder.{key}": value for key, value in tiny_clip.items()}
-    trained = elsewhere.train("kda", 2, "ucf", place, encoder="clip", text=text)
+    classes = datasets.get("ucf").classes("main")
+    entries = {info.name: {aspect: f"{aspect} of {info.text_name}" for aspect in packs.ASPECTS} for info in reversed(classes)}
+    packs.store(packs.Pack("kda", 1, "ucf", "made up", "", entries), classes)
+    text, place = "kda", {f"encoder.{key}": value for key, value in tiny_clip.items()}
+    trained = elsewhere.train("kda", 2, "ucf", place, encoder="clip", text=Choice("kda"))
     path = elsewhere.write(tmp_path / "kda.pt", elsewhere.released(trained.method))
     record = evaluate("kda", path, None, "ucf", text=text, settings=place, bias=0.1, out=tmp_path / "out", device="cpu")
     assert (record["identity"]["encoder"], record["identity"]["text"]) == ("clip", "kda@1")

@@ -1,6 +1,5 @@
 """Class text: sources and their order under both rules, combination, the cache, and what a run may touch."""
 
-import csv
 from itertools import permutations
 
 import numpy as np
@@ -14,7 +13,7 @@ from typer.testing import CliRunner
 from avgzsl_bench import datasets, features, plugins, text
 from avgzsl_bench.contracts import ClassInfo
 from avgzsl_bench.errors import AvgzslError
-from avgzsl_bench.text import cache, sources
+from avgzsl_bench.text import cache, models, sources
 from avgzsl_bench.text.encoders.hashed import Hashed
 
 pytest_plugins = ("tiny_models",)
@@ -24,26 +23,12 @@ VECTORS = {"ucf": "ucf", "vggsound": "vggsound", "activitynet": "activity"}
 CLASSES = tuple(ClassInfo(name.replace(" ", ""), name, "train") for name in ("play drum", "play guitar", "archery"))
 
 
-def served(classes=CLASSES, source="names", encoder="hashed", settings=None, rules="corrected", dataset="toy"):
-    return text.class_text(dataset, classes, source, encoder, settings or {}, rules)
+def served(classes=CLASSES, source="names", encoder="hashed", settings=None, rules="corrected", dataset="toy", **choice):
+    return text.class_text(dataset, classes, sources.choose(source, **choice), encoder, settings or {}, rules)
 
 
 def entries():
-    return sorted((cache.cache_root() / "text").glob("*"))
-
-
-def write_descriptions(path, rows):
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([("name", *sources.DESCRIPTIONS), *rows])
-    return f"kda:{path}"
-
-
-@pytest.fixture
-def descriptions(tmp_path):
-    rows = [
-        (name, f"what {name} is", f"how {name} looks", f"how {name} sounds") for name in ("archery", "play drum", "play guitar")
-    ]
-    return write_descriptions(tmp_path / "toy.csv", rows)
+    return sorted((cache.cache_root() / "text").glob("*/*.safetensors"))
 
 
 @pytest.mark.parametrize(("dataset", "wrong"), [("ucf", 79), ("vggsound", 205), ("activitynet", 8)])
@@ -66,22 +51,9 @@ def test_reference_word_vectors_belong_to_other_classes(shared, dataset, wrong):
     assert all(np.array_equal(tables["reference"].vectors[i, 0], right[name]) for i, name in enumerate(by_name))
 
 
-@pytest.mark.parametrize(("dataset", "wrong"), [("ucf", 0), ("vggsound", 205), ("activitynet", 8)])
-def test_reference_descriptions_belong_to_other_classes(shared, tiny_clip, dataset, wrong):
-    source = f"kda:{shared / 'official' / FOLDERS[dataset] / 'class-split' / 'descriptions_kda.csv'}"
-    classes = datasets.get(dataset).classes("main")
-    corrected, reference = (served(classes, source, "clip", tiny_clip, rules) for rules in ("corrected", "reference"))
-    pack = sources.served(source, classes, "clip", "corrected")
-    assert [texts[0] for texts in pack.texts] == [info.text_name for info in classes]
-    assert corrected.vectors.shape == (len(classes), 4, 16)
-    assert sum(not np.array_equal(a, b) for a, b in zip(corrected.vectors, reference.vectors, strict=True)) == wrong
-    assert corrected.source == "kda@1"
-    assert len(entries()) == 1  # both rules share the encoded texts
-
-
 def test_reference_unseen_classes_are_the_documented_ones():
     classes = datasets.get("ucf").classes("main")
-    pack = sources.served("names", classes, "word2vec", "reference")
+    pack = sources.served(sources.Choice(), "ucf", classes, "word2vec", "reference")
     unseen = {info.name: pack.texts[i][0] for i, info in enumerate(classes) if info.role == "test_unseen"}
     wrong = {name: other for name, other in unseen.items() if other != classes[[c.name for c in classes].index(name)].text_name}
     assert wrong == {
@@ -94,18 +66,12 @@ def test_reference_unseen_classes_are_the_documented_ones():
 
 
 @pytest.mark.parametrize(
-    ("source", "encoder"), [("names", "hashed"), ("names", "clip"), ("names", "minilm"), ("kda:x.csv", "bert")]
+    ("source", "encoder"), [("names", "hashed"), ("names", "clip"), ("kda", "bert"), ("kda.csv", "clip"), ("mine", "clip")]
 )
 def test_reference_refuses_what_the_reference_never_used(source, encoder):
     with pytest.raises(AvgzslError, match="has no row order in the reference code") as error:
         served(source=source, encoder=encoder, rules="reference")
     assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize("source", ["nmes", "names:x", "kda", ""])
-def test_unknown_source_is_refused(source):
-    with pytest.raises(AvgzslError, match="unknown text source"):
-        served(source=source)
 
 
 def test_names_follow_the_classes():
@@ -119,47 +85,30 @@ def test_names_follow_the_classes():
         assert np.array_equal(table.vectors[i], Hashed(Hashed.Settings()).encode([info.text_name]))
 
 
-def test_descriptions_are_joined_by_name(descriptions):
-    pack = sources.served(descriptions, CLASSES, "clip", "corrected")
-    assert pack.texts[1] == ("play guitar", "what play guitar is", "how play guitar looks", "how play guitar sounds")
-    reference = sources.served(descriptions, CLASSES, "clip", "reference")
-    assert [texts[0] for texts in reference.texts] == ["archery", "play drum", "play guitar"]
+def test_clipclap_spells_the_names_of_ucf_by_the_class_and_no_others():
+    def text_of(dataset, name):
+        classes = datasets.get(dataset).classes("main")
+        found = sources.served(sources.Choice(), dataset, classes, "clip+clap", "reference")
+        return found.texts[[info.name for info in classes].index(name)]
 
-
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        ([("archery", "a", "b", "c"), ("play drum", "a", "b", "c")], "describes no class 'play guitar'"),
-        ([(name, "a", "b", "c") for name in ("archery", "play drum", "play guitar", "rowing")], "4 rows for 3 classes"),
-        ([(name, "a", "b", "c") for name in ("archery", "play drum", "play guitar", "archery")], "4 rows for 3 classes"),
-        ([("archery", "a", " ", "c"), ("play drum", "a", "b", "c")], "empty cell in row 'archery'"),
-        ([], "no rows"),
-    ],
-)
-def test_bad_descriptions_are_one_line(tmp_path, rows, message):
-    with pytest.raises(AvgzslError, match=message):
-        sources.served(write_descriptions(tmp_path / "bad.csv", rows), CLASSES, "clip", "corrected")
-
-
-def test_missing_and_binary_descriptions_are_one_line(tmp_path):
-    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00name")
-    for name in ("nowhere.csv", "binary.csv"):
-        with pytest.raises(AvgzslError, match="cannot be read"):
-            sources.served(f"kda:{tmp_path / name}", CLASSES, "clip", "corrected")
+    assert text_of("ucf", "CleanAndJerk") == ("Clean And Jerk",)
+    assert text_of("ucf", "YoYo") == ("Yo Yo",)
+    assert text_of("activitynet", "Archery") == ("Archery",)
 
 
 def test_text_hash_knows_where_texts_end():
     packs = [((("ab", "c"),)), ((("a", "bc"),)), ((("abc",),)), (("ab",), ("c",))]
-    hashes = {sources.Pack("names@1", texts).sha256 for texts in packs}
-    assert len(hashes) == len(packs)
+    hashes = {sources.Served("names@1", texts).sha256 for texts in packs}
+    hashes |= {sources.Served("names@1", (("ab", "c"),), templates={"clip": ("{}",)}).sha256}
+    assert len(hashes) == len(packs) + 1
 
 
 def test_describe_is_the_identity_without_encoding(monkeypatch):
     table = served(settings={"dim": 8})
     monkeypatch.setattr(Hashed, "encode", None)
-    assert text.describe("toy", CLASSES, "names", "hashed", {"dim": 8}, "corrected") == table[1:]
+    assert text.describe("toy", CLASSES, sources.Choice(), "hashed", {"dim": 8}, "corrected") == table[1:5]
     assert table.encoder_settings == {"dim": 8}
-    assert text.describe("toy", CLASSES, "names", "hashed", {"dim": 256}, "corrected").encoder_settings == {}
+    assert text.describe("toy", CLASSES, sources.Choice(), "hashed", {"dim": 256}, "corrected").encoder_settings == {}
 
 
 def test_identity_does_not_name_places(tiny_clip):
@@ -186,27 +135,35 @@ def test_damaged_cache_is_encoded_again(damage, caplog):
     assert entry.read_bytes() == whole
 
 
+def test_only_new_texts_are_encoded(monkeypatch):
+    asked, encode = [], Hashed.encode
+    monkeypatch.setattr(Hashed, "encode", lambda self, texts: asked.extend(texts) or encode(self, texts))
+    served(CLASSES[:1])
+    both = served()
+    assert sorted(asked) == sorted(info.text_name for info in CLASSES)
+    assert np.array_equal(both.vectors[:, 0], encode(Hashed(Hashed.Settings()), [info.text_name for info in CLASSES]))
+
+
 def test_cache_key_covers_what_decides_the_vectors(monkeypatch):
     served()
     served(settings={"dim": 8})
-    served(CLASSES[:2])
-    assert len(entries()) == 3
+    assert len(entries()) == 2
     monkeypatch.setattr(Hashed, "revision", "2")
     served()
-    assert len(entries()) == 4
-    served(CLASSES[::-1])  # another order of the same texts
-    assert len(entries()) == 4
+    assert len(entries()) == 3
+    served(CLASSES[::-1])  # another order of the same texts, and some of them
+    served(CLASSES[:2])
+    assert len(entries()) == 3
     assert all(load_file(entry)["vectors"].dtype == np.float32 for entry in entries())
 
 
 def test_cache_key_covers_what_encoded_them(monkeypatch):
-    def key(device="cpu", kind=Hashed):
-        return cache.key("hashed", kind(kind.Settings(), device), ["archery"])
+    def key(kind=Hashed):
+        return cache.key("hashed", kind(kind.Settings()))
 
     class Needy(Hashed):
         libraries = ("transformers", "no-such-distribution")
 
-    assert key("cuda:0") == key("cuda:1") != key()
     first, needy = key(), key(kind=Needy)
     assert first != needy
     version = cache.version
@@ -217,12 +174,27 @@ def test_cache_key_covers_what_encoded_them(monkeypatch):
     assert key() != first
 
 
+def test_cache_key_leaves_out_where_and_how_texts_were_encoded():
+    class Settings(models.Settings):
+        path: str = ""
+
+    class Somewhere(Hashed):
+        def __init__(self, **settings):
+            super().__init__(Settings(**settings))
+
+    def key(**settings):
+        return cache.key("somewhere", Somewhere(**settings))
+
+    assert key(device="cuda:1") == key(batch_size=3) == key(path="there") == key()
+    assert key(normalise=True) != key()
+
+
 def test_encoders_name_the_libraries_they_stand_on():
     from importlib.metadata import version
 
     named = {name: plugins.load("encoders", name).libraries for name in plugins.names("encoders")}
     assert "transformers" in named["bert"]
-    assert named["clip"] == ("open_clip_torch",)
+    assert "open_clip_torch" in named["clip"]
     assert named["minilm"] == named["sentence_transformer"]
     assert "sentence-transformers" in named["minilm"]
     assert all(version(library) for name in ("bert", "clip") for library in named[name])
@@ -307,11 +279,17 @@ def test_fetch_and_list_speak_plainly(empty_hub):
     twice = run(app, ["fetch", "word2vec", "--set", "path=a", "--from", "b"])
     assert "given twice" in str(twice.exception)
     listed = run(app, ["list"], env={"COLUMNS": "200"}).output
-    assert "hashed" in listed
-    assert "`avgzsl text fetch clip`" in listed
+    assert all(f"{name} " in listed for name in ("vggsound", "clipclap"))
+    assert "names, descriptions" in listed
 
 
 def test_readiness_is_true(empty_hub):
     problems = {name: problem for name, _, problem in text.readiness()}
     assert problems["hashed"] == ""
     assert "`avgzsl text fetch bert` gets them" in problems["bert"]
+
+
+def test_readiness_knows_the_libraries(monkeypatch):
+    monkeypatch.setattr(plugins.load("encoders", "minilm"), "libraries", ("torch", "no-such-library"))
+    problems = {name: problem for name, _, problem in text.readiness()}
+    assert problems["minilm"] == "no-such-library is not installed; `pip install 'avgzsl-bench[minilm]'` brings it"

@@ -171,7 +171,7 @@ def test_reference_rules_average_the_biases_of_the_modalities(tmp_path, member):
     member(TwoDistances)
     setting = config.resolve("devise", "mini", "hashed", settings={**SMALL, "form": "reference"})[0]
     material = identity.Material(setting)
-    examiner = Examiner(material.splits, material.vectors("cpu"), material.shared, "reference", CPU)
+    examiner = Examiner(material.splits, material.vectors, material.shared, "reference", CPU)
     stage, exam = examiner.stage(1), examiner.validation()
     settings = {**setting.settings, "batches_per_epoch": 80, "learning_rate": 0.01}
     method = examiner.build(TwoDistances, TwoDistances.Settings(**settings), stage, 0)
@@ -190,7 +190,7 @@ def test_reference_rules_average_the_biases_of_the_modalities(tmp_path, member):
     planned = identity.plan([setting], tmp_path / "runs")[0]
     planned.folder.mkdir(parents=True)
     contract = replace(runner._contract(planned, CPU, lambda epoch, log: None), rules="corrected")
-    assert runner.GZSL().run(material.splits, material.vectors("cpu"), material.shared, contract).metrics["zero_shot"] > 0
+    assert runner.GZSL().run(material.splits, material.vectors, material.shared, contract).metrics["zero_shot"] > 0
 
 
 def test_a_factor_of_one_keeps_the_rate():

@@ -9,6 +9,8 @@ from avgzsl_bench import __version__, plugins
 from avgzsl_bench.cli import data, doctor, evaluate, leaderboard, list, plugin, run, show, text
 from avgzsl_bench.errors import AvgzslError
 
+INTERRUPTED = 130  # what newer releases of Typer make of Ctrl-C, without a word
+
 app = typer.Typer(
     help="Benchmark audio-visual generalised zero-shot learning: run methods, keep records, draw leaderboards.",
     epilog="Example: avgzsl run --method eszsl --dataset demo",
@@ -53,6 +55,8 @@ def main() -> None:
 def _guarded() -> int:
     try:
         result = app(standalone_mode=False)
+        if result == INTERRUPTED:
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else 0  # verbs of plugins may return anything
     except AvgzslError as error:
         return _fail(str(error))
@@ -65,7 +69,7 @@ def _guarded() -> int:
             raise
         return _fail(f"{error.filename or 'file'}: {error.strerror}; check the path, its permissions and the space left")
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; the same command continues where it stopped", 130)
+        return _fail("interrupted; the same command continues where it stopped", INTERRUPTED)
     except Exception as error:
         # usage errors: Typer's own class moved between releases, its format_message did not
         if not hasattr(error, "format_message"):

@@ -1,12 +1,14 @@
 """What the shell offers for an argument that names something: registered names, found without importing what they name."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from avgzsl_bench import datasets as data
-from avgzsl_bench import plugins
+from avgzsl_bench import files, plugins
 
 RULES = ("corrected", "reference")
 SELECTIONS = ("validation", "test")
+TEXT = Path(plugins.__file__).parent / "text"  # whose code needs numpy to be imported, and whose files' names do not
 
 
 def _starting(names: Iterable[str], incomplete: str) -> list[str]:
@@ -26,6 +28,17 @@ def encoders(incomplete: str) -> list[str]:
 def datasets(incomplete: str) -> list[str]:
     """Registered data sets and the user's own tables."""
     return _starting(data.names(), incomplete)
+
+
+def texts(incomplete: str) -> list[str]:
+    """Class texts: names, and the packs of any data set."""
+    built_in = ["descriptions"] if any((TEXT / "descriptions").glob("*.toml")) else []
+    return _starting(["names", *built_in, *(path.stem for path in files.data_root().glob("packs/*/*.toml"))], incomplete)
+
+
+def prompts(incomplete: str) -> list[str]:
+    """Prompt sets."""
+    return _starting([path.stem for path in (TEXT / "prompts").glob("*.toml")], incomplete)
 
 
 def renderers(incomplete: str) -> list[str]:

@@ -16,12 +16,14 @@ def draw(sections: Iterable[Section]) -> None:
     """Print sections to the terminal, leaving out those without rows."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(markup=False, highlight=False, emoji=False)
     for section in sections:
         if not section.rows:
             continue
-        table = Table(title=section.title, title_justify="left", title_style="bold", show_header=bool(section.columns), box=None)
+        console.print(Text(section.title, style="bold"))  # not as the table's title, which is folded to the table's width
+        table = Table(show_header=bool(section.columns), box=None)
         for column in section.columns or [""] * len(section.rows[0]):
             table.add_column(column, overflow="fold")
         for row in section.rows:

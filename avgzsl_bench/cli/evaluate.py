@@ -24,7 +24,9 @@ def command(
     ),
     features: str = typer.Option(None, help="Feature set, or a short form such as main or cls."),
     split: str = typer.Option(None, help="Split; the one that goes with the features if left out."),
-    text: str = typer.Option(None, help="Class texts the weights were trained with."),
+    text: str = typer.Option(None, help="Class texts the weights were trained with.", autocompletion=_complete.texts),
+    aspects: str = typer.Option("", help="Texts of a class they were trained with, such as name,definition."),
+    prompts: str = typer.Option("", help="Prompt set they were trained with.", autocompletion=_complete.prompts),
     rules: str = typer.Option(
         None, help="How the bias is searched and ties are decided: corrected or reference.", autocompletion=_complete.rules
     ),
@@ -45,6 +47,7 @@ def command(
 
     given: dict[str, Any] = {"scores": scores, "manifest": manifest, "name": name, "bias": bias, "settings": config.parse(set_)}
     chosen: dict[str, Any] = {"encoder": encoder, "features": features, "split": split, "text": text, "rules": rules}
+    chosen |= {"aspects": aspects, "prompts": prompts}
     record = evaluate(method, checkpoint, stage1, dataset, **given, **chosen, out=out, device=device)
     if as_json:
         typer.echo(json.dumps(record, indent=1))

@@ -18,10 +18,23 @@ KINDS = tuple(plugins.FOLDERS)
 def command(
     kind: str = typer.Argument(None, help=f"One of {', '.join(KINDS)}; all of them if left out.", autocompletion=_complete.kinds),
 ) -> None:
-    """List what is registered, by name, and the distribution that it comes from."""
+    """List what is registered, by name, and the distribution that it comes from; of encoders alone, what each still needs."""
     if kind and kind not in KINDS:
         raise AvgzslError(plugins.unknown("kind", kind, KINDS, "avgzsl list"))
+    if kind == "encoders":
+        draw([Section(kind, _needs(), ("name", "from", "ready", "licence, or what is missing"))])
+        return
     draw(Section(each, _rows(each), ("name", "from", "")) for each in ([kind] if kind else KINDS))
+
+
+def _needs() -> list[tuple[str, str, str, str]]:
+    from avgzsl_bench import text
+
+    registered = plugins.registry().members["encoders"]
+    return [
+        (name, registered[name][0].distribution, "no" if problem else "yes", problem or licence)
+        for name, licence, problem in text.readiness()
+    ]
 
 
 def _rows(kind: str) -> list[tuple[str, str, str]]:

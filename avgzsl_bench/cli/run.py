@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from avgzsl_bench.cli import _complete
+from avgzsl_bench.cli import _choices, _complete
 
 if TYPE_CHECKING:
     from avgzsl_bench.config import RunConfig
@@ -34,12 +34,13 @@ def command(
     ),
     features: str = typer.Option(None, help="Feature set, or a short form such as main or cls."),
     split: str = typer.Option(None, help="Split; the one that goes with the features if left out."),
-    text: str = typer.Option("names", help="Class texts."),
+    text: _choices.Text = "names",
+    aspects: _choices.Aspects = "",
+    prompts: _choices.Prompts = "",
+    combine: str = typer.Option(None, help="Several texts of a class: mean, or set to give the method each (--set combine=…)."),
     rules: str = typer.Option("corrected", help="Rules: corrected or reference.", autocompletion=_complete.rules),
     selection: str = typer.Option(
-        "validation",
-        help="What selects epoch and bias; test repeats a reference's fault and is never ranked.",
-        autocompletion=_complete.selections,
+        "validation", help="What selects epoch and bias; test is a reference's fault.", autocompletion=_complete.selections
     ),
     seeds: int = typer.Option(1, min=1, help="Number of seeds, counted from 0."),
     set_: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Set one setting (`avgzsl show METHOD`); repeatable."),
@@ -51,11 +52,13 @@ def command(
 ) -> None:
     """Train and score methods under one protocol, and leave a record of every run; a second call does only what is missing."""
     from avgzsl_bench import config
+    from avgzsl_bench.text.sources import choose
 
-    settings = config.parse(set_)
+    settings = config.parse([*set_, *([f"combine={combine}"] if combine else [])])
+    texts = choose(text, aspects, prompts)
     grid = {key: values.split(",") for key, values in config.parse(search, "--search").items()}
     jobs = [
-        config.resolve(name, dataset, encoder, features, split, text, rules, selection, seeds, settings, grid)
+        config.resolve(name, dataset, encoder, features, split, texts, rules, selection, seeds, settings, grid)
         for name in dict.fromkeys(method)
     ]
     _run(jobs, device, out, dry_run, as_json)

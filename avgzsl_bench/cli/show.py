@@ -90,7 +90,7 @@ def _encoder(name: str, target: Any) -> list[tuple[str, str]]:
     from avgzsl_bench import text
 
     try:
-        ready = f"yes, {text.build(name, {}).revision}"
+        ready = f"yes, {text.build(name, {})[name].revision}"
     except AvgzslError as error:
         ready = f"no: {error}"
     return [("licence", target.licence), ("extra", target.extra or "none needed"), ("weights here", ready)]

@@ -10,8 +10,9 @@ from avgzsl_bench.errors import AvgzslError
 
 
 class RawSimilarity(Method):
-    """The mean over the shared modalities of a clip's cosine similarity to the mean text of a class."""
+    """The mean over the shared modalities of a clip's cosine similarity to the mean text of a class, in the space they share."""
 
+    version = 2
     floor = True
     seeded = False
     turns = ()
@@ -24,13 +25,15 @@ class RawSimilarity(Method):
                 "raw_similarity compares features with text, and these features share no space with this text encoder; "
                 "choose another --encoder or --features (on demo: --features shared)"
             )
+        self._columns = dict(sorted(shapes.shared.items()))
 
     def prepare(self, training: Training, classes: ClassText) -> Tensor:
-        return F.normalize(classes.vectors.mean(1))
+        mean = classes.vectors.mean(1)
+        parts = [F.normalize(mean[:, start:stop]) for start, stop in self._columns.values()]
+        return torch.cat(parts, 1) / len(parts)  # (classes, the spaces of all shared modalities)
 
     def embed(self, batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor]:
-        modalities = [F.normalize(getattr(batch, name)) for name in sorted(self.shapes.shared)]
-        return torch.stack(modalities).mean(0), rows
+        return torch.cat([F.normalize(getattr(batch, name)) for name in self._columns], 1), rows
 
     def scores(self, batch: Batch, rows: Tensor) -> Tensor:
         clips, texts = self.embed(batch, rows)

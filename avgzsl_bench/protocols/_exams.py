@@ -56,7 +56,12 @@ class Examiner:
     """The clips, classes and class text of one data set, and the rules by which decisions are taken on them."""
 
     def __init__(
-        self, splits: Splits, text: NDArray[np.float32], shared: frozenset[str], rules: Rules, device: torch.device
+        self,
+        splits: Splits,
+        text: NDArray[np.float32],
+        shared: Mapping[str, tuple[int, int]],
+        rules: Rules,
+        device: torch.device,
     ) -> None:
         self.splits = splits
         self.vectors = torch.from_numpy(text).to(device)  # (classes, texts, dim)

@@ -6,7 +6,7 @@ Protocol of AVCA (Mercea et al., CVPR 2022) with what leaks or guesses removed; 
 import io
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +40,7 @@ class GZSL(Protocol):
 
     version = 1
 
-    def run(self, splits: Splits, text: NDArray[np.float32], shared: frozenset[str], run: Run) -> Evaluation:
+    def run(self, splits: Splits, text: NDArray[np.float32], shared: Mapping[str, tuple[int, int]], run: Run) -> Evaluation:
         """Raises AvgzslError for a class without clips, a diverged loss and scores that are not numbers."""
         return _Session(splits, text, shared, run).evaluate()
 
@@ -48,7 +48,7 @@ class GZSL(Protocol):
 class _Session:
     """One run of the protocol; `folder` holds all that survives a kill: checkpoint.pt, then selection.json."""
 
-    def __init__(self, splits: Splits, text: NDArray[np.float32], shared: frozenset[str], run: Run) -> None:
+    def __init__(self, splits: Splits, text: NDArray[np.float32], shared: Mapping[str, tuple[int, int]], run: Run) -> None:
         self.examiner = Examiner(splits, text, shared, run.rules, run.device)
         self.settings = run.candidates or (run.settings,)
         self.job = run

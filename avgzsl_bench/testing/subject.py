@@ -65,7 +65,7 @@ class Subject:
         self.settings: Settings = self.kind.Settings(**run.settings)
         self.splits: Splits = material.splits
         self.shared = material.shared
-        self.vectors = torch.from_numpy(material.vectors("cpu"))  # (classes, texts, dim) of the whole data set
+        self.vectors = torch.from_numpy(material.vectors)  # (classes, texts, dim) of the whole data set
         self.seen = self.splits.role_ids("train", "validation_unseen")
         self.unseen = self.splits.role_ids("test_unseen")
 

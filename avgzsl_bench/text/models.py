@@ -4,18 +4,22 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from avgzsl_bench.contracts import TextEncoder
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.files import sha256
 
 log = logging.getLogger(__name__)
 
-BATCH = 64  # texts encoded at a time
 CONFIGS = {"config.json", "tokenizer_config.json"}
 SENTENCES = {"modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"}  # of sentence-transformers only
 TOKENIZER = "tokenizer.json"  # a whole tokenizer, preferred to what older ones are put together from
@@ -23,14 +27,88 @@ VOCABULARY = {"vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "sen
 PIECES = VOCABULARY | {"special_tokens_map.json", "added_tokens.json", "merges.txt"}
 SAFE = ("model.safetensors", "model.safetensors.index.json")
 WEIGHTS = (*SAFE, "pytorch_model.bin", "pytorch_model.bin.index.json")  # the order in which the loaders look
+WEIGHTLESS = {"Transformer", "Pooling", "Normalize", "Dropout"}  # modules of sentence-transformers without weights of their own
 
 
-def batches(texts: Sequence[str]) -> Iterator[list[str]]:
-    """Texts a batch at a time; long work says how far it is."""
-    for start in range(0, len(texts), BATCH):
+class Settings(TextEncoder.Settings):
+    """What every encoder with a model can be told."""
+
+    batch_size: int = Field(64, ge=1, description="Texts encoded at a time; changes no vector beyond its last bits.")
+    device: str = Field("cpu", description="Where it encodes: cpu, cuda or cuda:N. The vectors are kept, whichever it was.")
+    normalise: bool = Field(False, description="Scale every vector to length one.")
+    long_texts: Literal["refuse", "cut"] = Field(
+        "refuse", description="A text of more tokens than the model reads: refuse it by name, or cut it and say so."
+    )
+
+
+def encoded(texts: Sequence[str], settings: Settings, encode: Callable[[list[str]], Any]) -> NDArray[np.float32]:
+    """Vectors (texts, dim) by `encode`, which makes a tensor (texts, dim) of a batch; long work says how far it is."""
+    import torch
+
+    order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))  # texts of like length share a batch: less is padded
+    parts = []
+    for start in range(0, len(texts), settings.batch_size):
         if start:
             log.info("encoded %d of %d texts", start, len(texts))
-        yield list(texts[start : start + BATCH])
+        with torch.inference_mode():
+            parts.append(encode([texts[i] for i in order[start : start + settings.batch_size]]).float().cpu())
+    vectors = torch.cat(parts)[np.argsort(order)]
+    return np.asarray((torch.nn.functional.normalize(vectors) if settings.normalise else vectors).numpy())
+
+
+def fit(texts: Sequence[str], lengths: Sequence[int], limit: int, long_texts: str) -> None:
+    """Refuse texts of more tokens than a model reads, or say how many of them it will cut."""
+    long = [(text, length) for text, length in zip(texts, lengths, strict=True) if length > limit]
+    if long and long_texts == "refuse":
+        text, length = long[0]
+        raise AvgzslError(
+            f"text {text[:60]!r}... has {length} tokens and the model reads {limit}; shorten it, "
+            "choose another encoder, or let it be cut (encoder.long_texts=cut)"
+        )
+    if long:
+        log.warning("%d texts are cut to the first %d tokens, such as %r", len(long), limit, long[0][0][:60])
+
+
+class HubEncoder(TextEncoder):
+    """An encoder whose weights are a folder: that of a model on the hub, or one of the user's."""
+
+    name: ClassVar[str]  # as it is registered
+    sentences: ClassVar[bool] = False  # whether sentence-transformers reads the folder, which takes more of its files
+
+    class Settings(Settings):
+        model: str = Field("", description="Name of the model on the hub.")
+        path: str = Field("", description="Folder of this model; empty looks in the hub cache.")
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the settings name. Raises AvgzslError naming the command that gets it."""
+        if self.settings.path:
+            return given_folder(self.settings.path)
+        folder = cached_folder(self.settings.model)
+        if folder is None:
+            raise missing(self.name, self.settings, self.settings.model)
+        return folder
+
+    @property
+    def revision(self) -> str:
+        """Hash of the files that decide the vectors."""
+        return folder_revision(self.folder, self.sentences)
+
+    def fetch(self) -> str:
+        """Download the model, unless the settings name a folder of the user's."""
+        folder = self.folder if self.settings.path else download_folder(self.settings.model)
+        return f"{self.settings.model}: {folder} ({size(folder)})"
+
+
+def device(name: str) -> Any:
+    """The torch device of this name. Raises AvgzslError for one that this machine does not have."""
+    import torch
+
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        said = str(error).splitlines()[0][:100]
+        raise AvgzslError(f"encoder.device={name!r} cannot be used here ({said}); `avgzsl doctor` lists the devices") from error
 
 
 def quiet() -> None:
@@ -98,16 +176,6 @@ def cached_folder(repo: str) -> Path | None:
     return config.parent if config and _complete(config.parent) else None
 
 
-def folder_of(encoder: str, settings: Any) -> Path:
-    """The folder that an encoder's settings (path, model) name. Raises AvgzslError naming the command that gets it."""
-    if settings.path:
-        return given_folder(settings.path)
-    folder = cached_folder(settings.model)
-    if folder is None:
-        raise missing(encoder, settings, settings.model)
-    return folder
-
-
 def download_file(repo: str, *names: str) -> Path:
     """The first of these files that a hub repository has, downloaded into the hub cache."""
     from huggingface_hub import hf_hub_download
@@ -131,6 +199,7 @@ def download_folder(repo: str) -> Path:
 
     names = sorted({*CONFIGS, *SENTENCES, TOKENIZER, *PIECES, *SAFE})
     wanted = [pattern for name in names for pattern in (name, f"[0-9]*/{name}")]
+    wanted.append("[0-9]*/pytorch_model.bin")  # small, and some models have safetensors of the transformer alone
     try:
         folder = Path(
             snapshot_download(repo, allow_patterns=[*wanted, "*.safetensors"], ignore_patterns=["onnx/*", "openvino/*"])
@@ -175,9 +244,21 @@ def folder_revision(folder: Path, sentences: bool = False) -> str:
         raise AvgzslError(f"{folder} holds no model; it should have config.json, a tokenizer and model.safetensors")
     used = _used(folder)
     if sentences:
+        _check_modules(folder)
         modules = [_used(module) for module in sorted(folder.glob("[0-9]*_*"))]
         used += [path for module in modules for path in module] + _present(folder, SENTENCES)
     return revision({path.relative_to(folder).as_posix(): path for path in used})
+
+
+def _check_modules(folder: Path) -> None:
+    """Refuse a model of sentence-transformers that came without the weights of a module behind its transformer."""
+    file = folder / "modules.json"
+    with loading(file, "list of modules"):
+        modules = json.loads(file.read_bytes()) if file.is_file() else []
+        weighted = [module["path"] for module in modules if module["type"].rpartition(".")[2] not in WEIGHTLESS]
+        lacking = [path for path in weighted if not _weights(folder / path)]
+    if lacking:
+        raise AvgzslError(f"{folder} lacks the weights of {lacking[0]}; fetch the model anew, or give all of its folder")
 
 
 def _used(folder: Path) -> list[Path]:

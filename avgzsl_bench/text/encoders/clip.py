@@ -1,7 +1,9 @@
-"""CLIP's text tower through open_clip (Radford et al. 2021; OpenAI's weights by default), projected and not normalised.
+"""CLIP's text tower (Radford et al. 2021; OpenAI's weights by default), projected and not normalised.
 
-Two rules. Quick GELU follows the weights, since OpenAI's were trained with it and others were not: what open_clip's table
-says of `pretrained`, whatever the name of the model. A text of more tokens than the tower has positions is refused.
+Three rules. A model whose name has a slash (openai/clip-vit-base-patch32), or whose path is a folder, is transformers', every
+other open_clip's. Quick GELU follows the weights, since OpenAI's were trained with it and others were not: open_clip's table
+says it of `pretrained`, whatever the name of the model, and the config says it of a transformers model. A text of more tokens
+than the tower has positions (77) is refused, or cut with a warning where `long_texts=cut` says so.
 """
 
 from pathlib import Path
@@ -12,32 +14,51 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from avgzsl_bench import plugins
-from avgzsl_bench.contracts import TextEncoder
 from avgzsl_bench.errors import AvgzslError
-from avgzsl_bench.text import models
+from avgzsl_bench.text import models, transformer
 
 NAMES = "python -c 'import open_clip; print(open_clip.list_models())'"
 TAGS = "python -c 'import open_clip; print(open_clip.list_pretrained())'"
+OPENAI = {  # the same weights as open_clip's tag openai
+    "openai/clip-vit-base-patch32": "ViT-B-32",
+    "openai/clip-vit-base-patch16": "ViT-B-16",
+    "openai/clip-vit-large-patch14": "ViT-L-14",
+    "openai/clip-vit-large-patch14-336": "ViT-L-14-336",
+}
 
 
-class Clip(TextEncoder):
+class Clip(models.HubEncoder):
     """Projected text features of a CLIP model, in the space of its picture features."""
 
     licence = "MIT (OpenAI's weights; others have their own)"
-    libraries = ("open_clip_torch",)
+    name = "clip"
+    libraries = ("open_clip_torch", *transformer.LIBRARIES)
 
-    class Settings(TextEncoder.Settings):
-        model: str = Field("ViT-B-32", description="Architecture, as open_clip names it.")
-        pretrained: str = Field("openai", description="Which weights, as open_clip tags them.")
-        path: str = Field("", description="Checkpoint file of these weights; empty looks in the hub cache.")
+    class Settings(models.HubEncoder.Settings):
+        model: str = Field("ViT-B-32", description="Architecture, as open_clip names it, or a transformers model on the hub.")
+        pretrained: str = Field("openai", description="Which weights of an open_clip architecture, as open_clip tags them.")
+        path: str = Field("", description="Checkpoint file (open_clip) or folder (transformers); empty looks in the hub cache.")
+
+    settings: Settings
+
+    @property
+    def of_transformers(self) -> bool:
+        """Whether transformers loads the tower: its name has a slash, or its path is a folder."""
+        path = self.settings.path
+        return "/" in self.settings.model or (path != "" and Path(path).expanduser().is_dir())
 
     @property
     def revision(self) -> str:
-        return models.revision({"weights": self._file()})
+        return super().revision if self.of_transformers else models.revision({"weights": self._file()})
 
     @property
     def space(self) -> str:
-        return f"clip:{self.settings.model.removesuffix('-quickgelu')}:{self.settings.pretrained}"
+        name = self.settings.model
+        if not self.of_transformers:
+            return f"clip:{name.removesuffix('-quickgelu')}:{self.settings.pretrained}"
+        if "/" not in name:
+            return ""  # a folder of which nobody said what it holds
+        return f"clip:{OPENAI[name]}:openai" if name in OPENAI else f"clip:{name}"
 
     @property
     def quick_gelu(self) -> bool:
@@ -45,20 +66,31 @@ class Clip(TextEncoder):
         return bool(self._table_entry().get("quick_gelu", self.settings.pretrained == "openai"))
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
+        return self._by_transformers(texts) if self.of_transformers else self._by_open_clip(texts)
+
+    def fetch(self) -> str:
+        if self.of_transformers:
+            return super().fetch()
+        file = self._file() if self.settings.path else models.download_file(*self._source())
+        return f"{self.settings.model} {self.settings.pretrained}: {file} ({models.size(file)})"
+
+    def _by_transformers(self, texts: list[str]) -> NDArray[np.float32]:
+        from transformers import CLIPTextModelWithProjection
+
+        what = "CLIP text tower with projection"
+        tokenizer, model = transformer.load(CLIPTextModelWithProjection, self.folder, self.settings, what)
+        limit = transformer.limit(tokenizer, model)
+        return transformer.encode(texts, self.settings, tokenizer, limit, lambda tokens: model(**tokens).text_embeds)
+
+    def _by_open_clip(self, texts: list[str]) -> NDArray[np.float32]:
         import open_clip
-        import torch
 
         self._config()
         tokenizer = open_clip.get_tokenizer(self.settings.model)
-        _refuse_long(texts, tokenizer)
+        lengths = [len(tokenizer.encode(text)) + 2 for text in texts]  # the start and the end of a text are tokens too
+        models.fit(texts, lengths, tokenizer.context_length, self.settings.long_texts)
         model = self._model()
-        with torch.inference_mode():
-            parts = [model.encode_text(tokenizer(batch).to(self.device)) for batch in models.batches(texts)]
-        return np.asarray(torch.cat(parts).float().cpu().numpy())  # (texts, dim)
-
-    def fetch(self) -> str:
-        file = self._file() if self.settings.path else models.download_file(*self._source())
-        return f"{self.settings.model} {self.settings.pretrained}: {file} ({models.size(file)})"
+        return models.encoded(texts, self.settings, lambda batch: model.encode_text(tokenizer(batch).to(self.settings.device)))
 
     def _config(self) -> dict[str, Any]:
         """The architecture. Raises AvgzslError for an unknown one, and for a tokenizer that would need the network."""
@@ -109,24 +141,12 @@ class Clip(TextEncoder):
     def _model(self) -> Any:
         import open_clip
 
-        file = self._file()
+        file, device = self._file(), models.device(self.settings.device)
         with models.loading(file, f"checkpoint of clip {self.settings.model}"):
             model = open_clip.create_model(
-                self.settings.model,
-                pretrained=str(file),
-                force_quick_gelu=self.quick_gelu,
-                device=self.device,
-                precision="fp32",
+                self.settings.model, pretrained=str(file), force_quick_gelu=self.quick_gelu, precision="fp32"
             )
-        return model.eval()
-
-
-def _refuse_long(texts: list[str], tokenizer: Any) -> None:
-    limit = tokenizer.context_length
-    for text in texts:
-        tokens = len(tokenizer.encode(text)) + 2  # the start and the end of a text are tokens too
-        if tokens > limit:
-            raise AvgzslError(f"text {text[:60]!r}... has {tokens} tokens, clip reads {limit}; shorten it or use another encoder")
+        return model.to(device).eval()
 
 
 MEMBER = Clip

@@ -19,7 +19,7 @@ class MiniLM(TextEncoder):
     extra = "minilm"
     libraries = LIBRARIES
 
-    class Settings(TextEncoder.Settings):
+    class Settings(models.Settings):
         path: str = Field("", description="Folder of the model; empty takes the installed package, else the hub cache.")
 
     @property
@@ -31,7 +31,7 @@ class MiniLM(TextEncoder):
         return f"sentence_transformer:{MINILM}"
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
-        return encode(self._folder(), texts, self.device, self.extra)
+        return encode(self._folder(), texts, self.settings, self.extra)
 
     def fetch(self) -> str:
         folder = self._folder() if self.settings.path else _packaged() or models.download_folder(MINILM)

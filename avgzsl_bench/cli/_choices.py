@@ -1,0 +1,53 @@
+"""Choices that the verbs of class text share: the options, and whose setting is whose where several encoders are named."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avgzsl_bench.cli import _complete
+from avgzsl_bench.errors import AvgzslError
+
+if TYPE_CHECKING:
+    from avgzsl_bench.contracts import Rules
+
+Text = Annotated[
+    str,
+    typer.Option(
+        help="Class texts: names, descriptions, another pack (`avgzsl text list`), or its file.", autocompletion=_complete.texts
+    ),
+]
+Aspects = Annotated[str, typer.Option(help="Texts of a class to use, such as name,definition; all of them if left out.")]
+Prompts = Annotated[
+    str, typer.Option(help="Prompt set to put around class names (`avgzsl text list`).", autocompletion=_complete.prompts)
+]
+RulesName = Annotated[str, typer.Option("--rules", help="Rules: corrected or reference.", autocompletion=_complete.rules)]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a setting of an encoder (encoder.path=…); repeatable.")
+]
+
+
+def settings_of(encoder: str, encoders: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
+    """The settings of one of the named encoders, as `text.build` takes them.
+
+    A key is that of `avgzsl run` or of `avgzsl text fetch` (encoder.path, path); with several encoders, it names its own
+    (encoder.clip.path). Raises AvgzslError for one that does not.
+    """
+    parts, known = encoder.split("+"), {name for one in encoders for name in one.split("+")}
+    found: dict[str, str] = {}
+    for key, value in given.items():
+        head, _, rest = key.removeprefix("encoder.").partition(".")
+        if not (rest and head in known):
+            if len(known) > 1:
+                raise AvgzslError(f"--set {key} does not say of which encoder; write encoder.{min(known)}.{head}")
+            head, rest = parts[0], key.removeprefix("encoder.")
+        if head in parts:
+            found[rest if len(parts) == 1 else f"{head}.{rest}"] = value
+    return found
+
+
+def rules_of(name: str) -> "Rules":
+    """The rules of a name. Raises AvgzslError for others."""
+    if name not in _complete.RULES:
+        raise AvgzslError(f"--rules {name!r}; choose corrected or reference")
+    return "reference" if name == "reference" else "corrected"
