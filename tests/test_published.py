@@ -99,6 +99,7 @@ def test_two_equally_specific_recipes_are_an_error(stranger):
         HEAD + recipe(method="m", sauce="paper"),
         HEAD + recipe(method="m", source="hearsay"),
         HEAD + '[[row]]\ntable = "1"\nmethod = "m"\nlabel = "M"\ndataset = "d"\nfeatures = "f"\nsplit = "s"\nseen = 101',
+        HEAD + '[[row]]\ntable = "5"\nmethod = "m"\nlabel = "M"\ndataset = "d"\nfeatures = "f"\nsplit = "s"\nablation = "voice"',
         'title = "no year"\nauthors = "A"',
     ],
 )

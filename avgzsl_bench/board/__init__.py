@@ -1,12 +1,13 @@
 """Leaderboards: records and published numbers into tables."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from avgzsl_bench import plugins, published
 from avgzsl_bench import records as store
-from avgzsl_bench.board import table
+from avgzsl_bench.board import ablation, table
+from avgzsl_bench.board.grids import KINDS, Ablation, Kind
 from avgzsl_bench.errors import AvgzslError
 
 
@@ -23,6 +24,31 @@ def leaderboard(
     renderer = plugins.load("renderers", format)()
     found, remarks = gather(records)
     return str(renderer.render(table.build(found, published.rows(), dataset, remarks)))
+
+
+def text_ablation(
+    records: str | Path | Iterable[str | Path | dict[str, Any]],
+    method: str = "kda",
+    datasets: Sequence[str] = (),
+    kinds: Sequence[Kind] = KINDS,
+) -> Ablation:
+    """The ablation of class text from records (as `leaderboard` takes them), for `draw_ablation`.
+
+    Raises AvgzslError where neither records nor papers have anything about it.
+    """
+    found, remarks = gather(records)
+    return ablation.build(found, method, datasets, remarks, kinds)
+
+
+def draw_ablation(found: Ablation, markdown: bool = False) -> str:
+    """An ablation as text: as wide as the terminal, or as a page of GitHub Markdown."""
+    if markdown:
+        from avgzsl_bench.board.renderers.markdown import ablation_page
+
+        return ablation_page(found)
+    from avgzsl_bench.board.renderers.terminal import draw_ablation
+
+    return draw_ablation(found)
 
 
 def rows(records: Iterable[dict[str, Any]]) -> str:

@@ -57,5 +57,19 @@ def zero_shot_fault(row: PublishedRow) -> str:
     )
 
 
+def seen_remark(row: PublishedRow) -> str:
+    """One sentence where S is not printed and would be below U; else nothing.
+
+    S = HM · U / (2 · U − HM) follows from the harmonic mean; it is below U where HM is.
+    """
+    if row.seen is not None or row.unseen is None or row.harmonic_mean is None or row.harmonic_mean >= row.unseen:
+        return ""
+    implied = row.harmonic_mean * row.unseen / (2 * row.unseen - row.harmonic_mean)
+    return (
+        f"{_where(row)}: the printed HM {row.harmonic_mean:.2f} is below the printed U {row.unseen:.2f}, so that S, which is not "
+        f"printed, would be {implied:.2f}, below U too."
+    )
+
+
 def _where(row: PublishedRow) -> str:
-    return f"{row.label} on {row.dataset}, Table {row.table} of {row.key}"
+    return f"{row.label} on {row.dataset}, {row.printed_in}"

@@ -82,7 +82,7 @@ class Group:
         """The method's and the encoder's settings, flat; a searched one is its grid, since seeds may choose differently."""
         search = self.records[0]["selection"].get("search") or {"grid": []}
         grid = [flat(point) for point in search["grid"]]
-        tried = {key: " | ".join(dict.fromkeys(_short(point.get(key)) for point in grid)) for point in grid for key in point}
+        tried = {key: " | ".join(dict.fromkeys(short(point.get(key)) for point in grid)) for point in grid for key in point}
         encoder = flat({"encoder": self.identity.get("encoder_settings") or {}})
         return {**flat(self.records[0]["settings"]), **tried, **encoder}
 
@@ -246,16 +246,16 @@ def _recipe(group: Group) -> published.Recipe | None:
 
 
 def _changed(group: Group, facts: dict[str, Any], varying: set[str]) -> tuple[str, ...]:
-    usual = _usual(group)
-    unusual = {key for key, value in group.settings.items() if usual is not None and usual.get(key) != value}
-    return tuple(f"{key}={_short(facts.get(key))}" for key in sorted(unusual | varying) if key in facts)
+    own = usual(group)
+    unusual = {key for key, value in group.settings.items() if own is not None and own.get(key) != value}
+    return tuple(f"{key}={short(facts.get(key))}" for key in sorted(unusual | varying) if key in facts)
 
 
-def _usual(group: Group) -> dict[str, Any] | None:
+def usual(group: Group) -> dict[str, Any] | None:
     """The settings of `avgzsl run` without --set, flat; None where this machine cannot tell."""
     identity = group.identity
     form = {"form": identity["form"]} if "form" in group.records[0]["settings"] else {}
-    choice = {key: identity[key] for key in ("method", "dataset", "encoder", "features", "split", "rules")}
+    choice = {key: identity[key] for key in ("method", "dataset", "features", "split", "rules")}
     try:
         return flat(config.resolve(**choice, settings=form)[0].settings)
     except AvgzslError:
@@ -271,6 +271,7 @@ def flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
     return result
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A setting as it is shown: hashes by their first digits."""
     text = value if isinstance(value, str) else json.dumps(value)
     return text[:8] if len(text) >= 40 and set(text) <= set("0123456789abcdef") else text

@@ -131,16 +131,12 @@ def _beside(rows: Sequence[Row], printed: Sequence[PublishedRow]) -> tuple[list[
         if i is None:
             alone.append(own)
         else:
-            result[i] = replace(result[i], published=_published(own), printed_in=_printed_in(own))
+            result[i] = replace(result[i], published=_published(own), printed_in=own.printed_in)
     return result, alone
 
 
 def _system(row: PublishedRow) -> Row:
-    return Row(row.method, row.label, source=UNMEASURED, published=_published(row), printed_in=_printed_in(row))
-
-
-def _printed_in(row: PublishedRow) -> str:
-    return f"Table {row.table} of {row.key}"
+    return Row(row.method, row.label, source=UNMEASURED, published=_published(row), printed_in=row.printed_in)
 
 
 def _published(row: PublishedRow) -> dict[str, Cell]:

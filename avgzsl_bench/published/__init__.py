@@ -24,6 +24,13 @@ A file holds `title`, `authors`, `year`, `venue`, `url`, `citation` (BibTeX), an
     unseen = 27.21
     harmonic_mean = 41.10
     zero_shot = 28.05
+
+    [[row]]                        # the same of an ablation, which stands in no leaderboard; what it compares is named
+    ablation = "encoder"           # encoder (of one text) or text (by one encoder)
+    table = "5"                    # a figure is written out: "Figure 2"
+    encoder = "clip"               # left out: none that is registered here
+    text = "kda"
+    note = "what must be known with the number"
 """
 
 import logging
@@ -76,6 +83,15 @@ class PublishedRow(_Entry):
     unseen: Percent | None = None
     harmonic_mean: Percent | None = None
     zero_shot: Percent | None = None
+    ablation: Literal["", "encoder", "text"] = ""
+    encoder: str = ""
+    text: str = ""
+    note: str = ""
+
+    @property
+    def printed_in(self) -> str:
+        """`Table 1 of chen2023`."""
+        return f"{self.table if ' ' in self.table else f'Table {self.table}'} of {self.key}"
 
 
 class Paper(_Entry):
@@ -110,9 +126,9 @@ def recipes() -> list[Recipe]:
     return [recipe for paper in papers() for recipe in paper.recipe]
 
 
-def rows() -> list[PublishedRow]:
-    """Every printed result of every paper."""
-    return [row for paper in papers() for row in paper.row]
+def rows(ablation: Literal["", "encoder", "text"] = "") -> list[PublishedRow]:
+    """Every printed result of every paper: those of leaderboards, or those of one kind of ablation."""
+    return [row for paper in papers() for row in paper.row if row.ablation == ablation]
 
 
 def recipe_for(method: str, dataset: str, features: str, split: str, form: str) -> Recipe | None:

@@ -1,0 +1,141 @@
+"""Tables of an ablation, as renderers draw them: encoders or class texts below each other, data sets side by side."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+from avgzsl_bench.board.cells import Cell, Row
+from avgzsl_bench.board.measured import short
+
+Kind = Literal["encoder", "text"]
+KINDS: tuple[Kind, ...] = ("encoder", "text")
+OTHER: Mapping[Kind, Kind] = MappingProxyType({"encoder": "text", "text": "encoder"})
+METRICS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
+    {"encoder": ("unseen", "harmonic_mean", "zero_shot"), "text": ("harmonic_mean",)}
+)
+TITLES = {"encoder": "Text encoders, as in Table 5 of chen2023", "text": "Class texts, as in Figure 2 of chen2023"}
+CAPTION = (
+    "One table compares runs that agree in everything but what its first column names: method, form, rules, settings, features, "
+    "split and data. U, HM and ZSL are in per cent: the mean over n seeds ± the half-width of its 95 % t interval; ±– marks a "
+    "single run, whose spread is unknown.",
+    "printed: what the paper prints, of single runs by the authors' own code and with their own descriptions (the pack kda); it "
+    "does not say which weights its encoders had. difference: measured minus printed, on real data only.",
+)
+NOT_RUN = "not run"
+Subject = tuple[str, ...]  # an encoder and its unusual settings, or a class text
+
+
+class Setting(NamedTuple):
+    """What all tables of one family agree in."""
+
+    method: str
+    form: str
+    rules: str
+    changed: tuple[str, ...] = ()  # settings of the method in which it differs from `avgzsl run`
+    versions: tuple[str, ...] = ()  # of the protocol, the method, its losses: all that is not said elsewhere
+
+
+class Column(NamedTuple):
+    """One data set, features and split, and the content that all runs of a column share."""
+
+    dataset: str
+    features: str
+    split: str
+    synthetic: bool = False
+    content: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def title(self) -> tuple[str, ...]:
+        """The lines of its heading."""
+        return self.dataset, f"{self.features} · {self.split}", *(("SYNTHETIC data",) if self.synthetic else ())
+
+
+@dataclass(frozen=True)
+class Line:
+    """One encoder, or one text: what was measured and what is printed, in the columns that have it."""
+
+    subject: Subject
+    measured: Mapping[Column, Row] = field(default_factory=dict)
+    printed: Mapping[Column, Mapping[str, Cell]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    runs: bool = True  # False: printed of something that is not here, which no run can fill in
+
+    def difference(self, column: Column, metric: str) -> float | None:
+        """Measured minus printed in per cent, where both are known; nothing is printed of synthetic data."""
+        if column not in self.measured or column not in self.printed:
+            return None
+        own, theirs = self.measured[column].measured[metric].mean, self.printed[column][metric].mean
+        return None if own is None or theirs is None else own - theirs
+
+    def shown_difference(self, column: Column, metric: str) -> str:
+        """`+1.23`, or nothing."""
+        number = self.difference(column, metric)
+        return "" if number is None else f"{number:+.2f}".replace("-", "−")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One table: its lines differ in their encoder (or text) only, `fixed` is the text (or encoder) of all of them."""
+
+    kind: Kind
+    setting: Setting
+    fixed: Subject
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    printed_in: str = ""
+    told: tuple[str, ...] = ()  # the versions in which another family like this differs
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Those that the paper prints in this shape."""
+        return METRICS[self.kind]
+
+    @property
+    def title(self) -> str:
+        """`text descriptions@1 · kda · rules corrected · epochs=2`."""
+        form = f" ({self.setting.form})" * (self.setting.form != "paper")
+        parts = (f"{OTHER[self.kind]} {', '.join(self.fixed)}", f"{self.setting.method}{form}", f"rules {self.setting.rules}")
+        return " · ".join((*parts, ", ".join((*self.setting.changed, *self.told)))).removesuffix(" · ")
+
+    @property
+    def notes(self) -> list[str]:
+        """Every footnote, in the order of the cells."""
+        return [note for line in self.lines for note in _notes(line)]
+
+    @property
+    def seeds(self) -> int:
+        """The most that any line has been run with."""
+        return max((row.n for line in self.lines for row in line.measured.values()), default=0)
+
+    def heading(self, column: Column) -> tuple[str, ...]:
+        """The lines above a column: its title, and its content where another column has the same title."""
+        twins = [dict(other.content) for other in self.columns if other.title == column.title]
+        varying = [(key, value) for key, value in column.content if any(other.get(key) != value for other in twins)]
+        return (*column.title, *(f"{key} {short(value)}" for key, value in varying))
+
+    def missing(self) -> list[tuple[Line, Column]]:
+        """The cells that a run would fill."""
+        return [(line, column) for line in self.lines if line.runs for column in self.columns if column not in line.measured]
+
+
+class Ablation(NamedTuple):
+    """What a renderer draws."""
+
+    grids: tuple[Grid, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """Every footnote, its number being its place counted from 1."""
+        return list(dict.fromkeys(note for grid in self.grids for note in grid.notes))
+
+    def mark(self, notes: Iterable[str]) -> str:
+        """`[1][3]`."""
+        return "".join(f"[{number}]" for number in sorted({self.notes.index(note) + 1 for note in notes}))
+
+
+def _notes(line: Line) -> Iterator[str]:
+    yield from line.notes
+    yield from (note for row in line.measured.values() for note in row.notes)
+    yield from (note for cells in line.printed.values() for cell in cells.values() for note in cell.notes)
