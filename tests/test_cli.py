@@ -15,6 +15,7 @@ from avgzsl_bench import cli, contracts, datasets, files, plugins
 from avgzsl_bench.cli import _complete
 from avgzsl_bench.datasets import _synth
 from avgzsl_bench.importers import layout
+from avgzsl_bench.text import kda_files, packs
 
 
 def test_a_bare_group_prints_its_help_and_ends_well(avgzsl):
@@ -83,6 +84,13 @@ def completed(words: str) -> list[str]:
         ("plugin check word", ["word2vec"]),
         ("plugin check eszsl --kind met", ["methods"]),
         ("text fetch mini", ["minilm"]),
+        ("text import k", ["kda"]),
+        ("text show u", ["ucf"]),
+        ("text lint --text d", ["descriptions"]),
+        ("text encode demo --prompts cl", ["clipclap"]),
+        ("text compare ucf ha", ["hashed"]),
+        ("run --text n", ["names"]),
+        ("run --prompts s", ["single"]),
         ("text fetch word2vec --dataset act", ["activitynet"]),
         ("data import u", ["ucf"]),
         ("data show d", ["demo"]),
@@ -97,6 +105,13 @@ def test_the_shell_completes_names(words, offered):
 def test_ones_own_tables_are_completed(tmp_path):
     tables.write(tmp_path, name="my_table")
     assert _complete.datasets("my") == _complete.members("my") == ["my_table"]
+
+
+def test_ones_own_packs_are_completed():
+    folder = files.data_root() / "packs" / "demo"
+    folder.mkdir(parents=True)
+    (folder / "my_pack.toml").touch()
+    assert _complete.texts("my") == ["my_pack"]
 
 
 def test_plugins_are_completed_where_they_are_checked(monkeypatch):
@@ -149,6 +164,15 @@ def released_weights(folder):
         elsewhere.write(folder / name, elsewhere.released(elsewhere.train("avca", stage, "ucf").method), epoch=18)
 
 
+def kda_release(folder):
+    """A description file in KDA's layout, of made-up texts."""
+    place = folder / "KDA" / "avgzsl_benchmark_datasets" / "UCF" / "class-split"
+    place.mkdir(parents=True)
+    names = [info.text_name for info in datasets.get("ucf").classes("main")]
+    lines = [",".join([name, *(f"{aspect} of {name}." for aspect in packs.ASPECTS)]) for name in names]
+    (place / "UCF.csv").write_text("\n".join([",".join(kda_files.HEADER), *lines]))
+
+
 @pytest.mark.parametrize("path", EPILOGS, ids=" ".join)
 def test_the_example_of_every_verb_runs(avgzsl, path, tmp_path, monkeypatch):
     first, program, *words = EPILOGS[path].split() or ["none", "none"]
@@ -163,6 +187,8 @@ def test_the_example_of_every_verb_runs(avgzsl, path, tmp_path, monkeypatch):
         small_synth(monkeypatch)
     if path == ("evaluate",):
         released_weights(tmp_path)
+    if path == ("text", "import"):
+        kda_release(tmp_path)
     code, out, err = avgzsl(*words)
     assert code == 0, err
     assert out.strip(), "it says nothing"

@@ -1,4 +1,4 @@
-"""`avgzsl text`: fetch what text encoders need."""
+"""`avgzsl text fetch`: get an encoder's weights, or import its vectors."""
 
 from typing import Annotated
 
@@ -6,11 +6,10 @@ import typer
 
 from avgzsl_bench.cli import _complete
 
-app = typer.Typer(help="Fetch and list what text encoders need.", no_args_is_help=True)
+EPILOG = "Example: avgzsl text fetch minilm"
 
 
-@app.command(epilog="Example: avgzsl text fetch minilm")
-def fetch(
+def command(
     encoder: Annotated[
         str,
         typer.Argument(help="Name of the encoder; `avgzsl list encoders` lists them.", autocompletion=_complete.encoders),
@@ -29,21 +28,7 @@ def fetch(
 
     data = datasets.get(dataset) if dataset else None
     given = [*(settings or []), *([f"dataset={dataset}"] if dataset else []), *([f"path={source}"] if source else [])]
-    built = text.build(encoder, config.parse(given))
-    if data and source:
-        built.encode([info.text_name for info in data.classes(data.splits[0])])  # refuses another data set's file
-    typer.echo(built.fetch())
-
-
-@app.command("list", epilog="Example: avgzsl text list")
-def list_() -> None:
-    """List the encoders and what each still needs."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from avgzsl_bench import text
-
-    table = Table("encoder", "ready", "licence, or what is missing", box=None)
-    for name, licence, problem in text.readiness():
-        table.add_row(name, "no" if problem else "yes", problem or licence)
-    Console().print(table)
+    for built in text.build(encoder, config.parse(given)).values():
+        if data and source:
+            built.encode([info.text_name for info in data.classes(data.splits[0])])  # refuses another data set's file
+        typer.echo(built.fetch())
