@@ -10,7 +10,7 @@ from avgzsl_bench.contracts import Dataset, Method, Rules, Settings, TrainingSet
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.settings import validated
 from avgzsl_bench.text import changed_settings
-from avgzsl_bench.text.sources import Choice
+from avgzsl_bench.text.sources import NAME, Choice
 
 FLAGS = (
     "method",
@@ -84,6 +84,7 @@ def resolve(
     recipe = published.recipe_for(method, dataset, *chosen, form)
     values = _recipe_settings(kind, recipe) | ({"form": form} if "form" in kind.Settings.model_fields else {})
     complete = settings_of(method, kind, _overlay(values, given.own))
+    _check_prompts(text, complete)
     candidates = _candidates(method, kind, complete, search or {}, given.own)
     searched = candidates[0] if candidates else {}  # their base values decide nothing
     config = RunConfig(
@@ -101,6 +102,14 @@ def resolve(
         search=candidates,
     )
     return tuple(replace(config, seed=seed) for seed in (_numbers(seeds) if kind.seeded else [0]))
+
+
+def _check_prompts(text: Choice, settings: Settings) -> None:
+    if text.prompts and text.source != NAMES.source and text.aspects != (NAME,) and settings.text_normalise == "raw":
+        raise AvgzslError(
+            f"--prompts {text.prompts} gives class names length one, and raw descriptions are longer or shorter, so that their "
+            "mean would not weigh them alike; add --set text_normalise=unit, or --aspects name"
+        )
 
 
 def _numbers(seeds: int | Sequence[int]) -> list[int]:

@@ -219,6 +219,7 @@ class TextEncoder:
     licence: ClassVar[str] = ""
     extra: ClassVar[str] = ""  # the optional dependency group it needs, named in the error when missing
     libraries: ClassVar[tuple[str, ...]] = ()  # distributions, beside torch, of which another version may give other vectors
+    version: ClassVar[int] = 1  # raised when a change of this code alters its vectors; part of every record's identity
     remote: ClassVar[bool] = False  # whether `encode` asks a server: then only `avgzsl text encode` calls it
 
     class Settings(BaseModel):

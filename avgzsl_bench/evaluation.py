@@ -135,10 +135,11 @@ def _by_its_record(record: Mapping[str, Any], path: Path, chosen: Chosen, settin
     known = {key: own[key] for key in chosen} | {"text": sources.choice_of(own["text"])}
     short = datasets.get(own["dataset"]).presets
     for key, value in chosen.items():
-        given = short.get(value, (value, ""))[0] if key == "features" else _named(value) if key == "text" else value
+        given = short.get(value, (value, ""))[0] if key == "features" else value
+        given = sources.named_as(value, known[key]) if key == "text" and value else given
         if given and given != known[key]:
             raise AvgzslError(f"{path} was trained with {key} {_said(known[key])!r}, not {_said(value)!r}; leave --{key} out")
-    if stray := settings.keys() - {f"encoder.{place}" for place in cache.CIRCUMSTANCES}:
+    if stray := {key for key in settings if not _is_circumstance(key)}:
         raise AvgzslError(f"{path} has a record, which says its {min(stray)}; leave --set out")
     winner = (selection.get("search") or {}).get("winner", {})
     told = {f"encoder.{key}": value for key, value in own["encoder_settings"].items()}
@@ -149,9 +150,9 @@ def _by_its_record(record: Mapping[str, Any], path: Path, chosen: Chosen, settin
     return _Trained(setting, setting.rules, own["seed"], {**selection, "search": None, **scale}, own)
 
 
-def _named(choice: Choice | None) -> Choice | None:
-    """A choice as a record's label names it: a file by its stem."""
-    return choice and choice._replace(source=Path(choice.source).stem)
+def _is_circumstance(key: str) -> bool:
+    """Whether a setting decides no number: of an encoder, or of one that is joined (encoder.clip.path)."""
+    return key.startswith("encoder.") and key.rpartition(".")[2] in cache.CIRCUMSTANCES
 
 
 def _said(value: Any) -> Any:

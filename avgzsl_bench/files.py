@@ -35,6 +35,8 @@ def write_whole(path: Path, data: bytes | str) -> None:
     Raises AvgzslError when the disk refuses; the target is then untouched.
     """
     raw = data.encode() if isinstance(data, str) else data
+    if path.exists() and not (path.is_file() or path.is_dir()):  # the superuser could replace a device
+        raise AvgzslError(f"could not write {path}: it is no regular file; choose another place")
     temporary = _beside(path)
     try:
         make_folder(path.parent)

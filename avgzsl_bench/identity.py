@@ -14,6 +14,7 @@ from avgzsl_bench.config import RunConfig
 from avgzsl_bench.contracts import Method, Splits
 from avgzsl_bench.files import data_root
 from avgzsl_bench.protocols.gzsl import GZSL
+from avgzsl_bench.text import sources
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _strangers(chosen: RunConfig) -> dict[str, str]:
     """Distributions of the members that are not built in: a stranger's name alone does not say whose code ran."""
     used = [
         ("methods", chosen.method),
-        *(("encoders", name) for name in chosen.encoder.split(text.JOIN)),
+        *(("encoders", name) for name in chosen.encoder.split(sources.JOIN)),
         *(("losses", name) for name in _loss_versions(chosen.settings)),
     ]
     found = {name: plugins.find(kind, name).distribution for kind, name in used}

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 from test_ablation import only_built_ins, run  # noqa: F401  (the fixture acts by being here)
@@ -10,6 +11,8 @@ from avgzsl_bench import board, hookimpl, plugins
 from avgzsl_bench.board import ablation
 from avgzsl_bench.board.cells import METRICS
 from avgzsl_bench.errors import AvgzslError
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # drawn
 
@@ -50,6 +53,13 @@ def test_the_numbers_of_a_column_end_in_one_place(mixture, monkeypatch):
     rows = [line for line in block if re.match(r"bert|clip|  printed|  difference", line)]
     assert len(rows) >= 6
     assert {match.end() for line in rows for match in re.finditer(r"\d+\.\d\d", line)} <= ends
+
+
+def test_settings_of_an_encoder_that_was_not_run_are_shown(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    runs = [run(0, "bert", "names@1"), run(0, "bert", encoder_settings={"pooling": "cls"})]
+    names = board.draw_ablation(ablation.build(runs)).split("text names@1")[1].split("text descriptions")[0]
+    assert re.search(r"bert +not run\npooling=cls", names)
 
 
 def test_both_formats_say_what_is_synthetic_single_missing_and_different(mixture):
@@ -118,3 +128,9 @@ def test_what_nobody_knows_is_one_line(refused, tmp_path):
     assert "no records at" in refused("text", "ablation", tmp_path / "nowhere")
     with pytest.raises(AvgzslError, match="no record of kda on demo here"):
         ablation.build([], datasets=["demo"])
+
+
+def test_the_committed_page_is_fresh():
+    folder = ROOT / "leaderboards"
+    found = board.text_ablation([folder / "records"])
+    assert board.draw_ablation(found, markdown=True) == (folder / "text.md").read_text(encoding="utf-8")

@@ -1,7 +1,10 @@
 """The clip encoder against plain calls of open_clip and of transformers, on the same tiny weights and without a network."""
 
+import json
 import logging
 import shutil
+import subprocess
+import sys
 
 import encoding
 import numpy as np
@@ -11,6 +14,7 @@ from encoding import TEXTS, one_line
 
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.text import models
+from avgzsl_bench.text.encoders import clip
 
 pytest_plugins = ("tiny_models",)
 
@@ -119,6 +123,27 @@ def test_a_device_that_is_not_here_is_one_line(towers, tower):
     one_line(error)
 
 
+def test_an_architecture_that_would_scale_to_length_one_does_not(tmp_path):
+    import open_clip
+    from safetensors.torch import save_file
+
+    text = {"context_length": 20, "vocab_size": 49408, "layers": 1, "heads": 2, "width": 32, "embed_cls": True}
+    video = {"image_size": 32, "layers": 1, "width": 32, "patch_size": 16, "head_width": 16, "output_tokens": True}
+    decoder = {**text, "attn_pooler_heads": 2, "n_queries": 4, "dim_head": 16}
+    config = {"embed_dim": 16, "vision_cfg": video, "text_cfg": {**text, "output_tokens": True}, "custom_text": True}
+    config["multimodal_cfg"] = {key: value for key, value in decoder.items() if key != "embed_cls"}
+    (tmp_path / "tiny-coca.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path / "tiny-coca.json")
+    model = open_clip.create_model("tiny-coca").eval()
+    save_file({name: value.clone() for name, value in model.state_dict().items()}, tmp_path / "weights.safetensors")
+    settings = {"model": "tiny-coca", "path": str(tmp_path / "weights.safetensors"), "pretrained": "laion2b_s13b_b90k"}
+    raw = encode(settings)
+    assert not np.allclose(np.linalg.norm(raw, axis=1), 1, atol=0.05)
+    with torch.no_grad():
+        expected = model.encode_text(open_clip.get_tokenizer("tiny-coca")(TEXTS), normalize=True).numpy()
+    assert np.allclose(encode({**settings, "normalise": True}), expected, atol=1e-6)
+
+
 # which tower
 
 
@@ -200,3 +225,19 @@ def test_clip_refuses_the_weights_of_another_model(tiny_clip, tiny_bert, capfd):
         encode({"model": "bert-base/uncased", "path": str(tiny_bert)})  # transformers would make the weights up
     one_line(error)
     assert "MISSING" not in capfd.readouterr().err
+
+
+def test_the_homes_of_openais_weights_are_those_of_open_clip():
+    from open_clip.pretrained import get_pretrained_cfg
+
+    for model, home in clip.HOMES.items():
+        assert get_pretrained_cfg(model, "openai")["hf_hub"].rstrip("/") == home
+
+
+def test_the_usual_weights_are_looked_up_without_importing_open_clip():
+    code = (
+        "import sys; from avgzsl_bench import text; text.readiness();"
+        "print([name for name in ('open_clip', 'transformers', 'torchvision') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"AVGZSL_PLUGINS": ""})
+    assert done.stdout.strip() == "[]"

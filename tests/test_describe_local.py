@@ -131,6 +131,11 @@ def test_a_model_that_cannot_be_loaded(avgzsl, mini, tiny_model):
     assert "is no causal language model that can be loaded" in failed(local(avgzsl, folder))
 
 
+def test_a_model_that_would_be_made_up_in_part(avgzsl, mini, tiny_bert):
+    line = failed(local(avgzsl, tiny_bert))
+    assert "is no causal language model that can be loaded (ValueError: it lacks cls.predictions." in line
+
+
 # the command
 
 

@@ -61,6 +61,8 @@ def test_missing_weights_are_one_line_with_the_command(name, empty_hub, monkeypa
 def test_the_command_repeats_the_settings(empty_hub):
     with pytest.raises(AvgzslError, match="`avgzsl text fetch clip --set model=ViT-L-14` gets them"):
         _ = build("clip", {"model": "ViT-L-14"}).revision
+    with pytest.raises(AvgzslError, match="fetch instructor --set 'instruction=Represent the Action:'` gets them"):
+        _ = build("instructor", {"instruction": "Represent the Action:"}).revision
 
 
 @pytest.mark.parametrize("name", ["clip", "bert", "gpt2", "instructor", "sentence_transformer", "minilm", "word2vec"])
@@ -117,6 +119,12 @@ def test_a_failed_fetch_is_one_line(empty_hub, monkeypatch):
         with pytest.raises(AvgzslError, match=r"could not fetch .* \(OSError: no network\)") as error:
             build(name, {}).fetch()
         one_line(error)
+
+
+def test_what_a_library_says_is_cut_between_words():
+    said = models._short("word\n" * 100)
+    assert len(said) <= 160
+    assert said.replace(" ...", "").split() == ["word"] * said.count("word")
 
 
 def test_fetch_asks_for_the_weights_that_encode_looks_for(empty_hub, monkeypatch, tiny_bert):

@@ -12,9 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from avgzsl_bench import board, evaluate, evaluation, files, leaderboard, load_records, records, run, training
+from avgzsl_bench import board, datasets, evaluate, evaluation, files, leaderboard, load_records, records, run, training
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.protocols._exams import Examiner
+from avgzsl_bench.text import packs
+
+pytest_plugins = ("tiny_models",)
 
 QUICK = {"epochs": 2, "batches_per_epoch": 4, "batch_size": 32}
 SMALL_GAN = {"latent": 8, "generator_hidden": 16, "critic_hidden": 16, "encoder_hidden": 16, "synthetic_per_class": 4}
@@ -96,6 +99,39 @@ def test_flags_that_say_what_the_record_says_are_welcome(devise, tmp_path):
     said = {"method": "devise", "dataset": "demo", "encoder": "hashed", "features": "mapped", "split": "main", "text": "names"}
     record = evaluate(checkpoint=devise[1] / "model.safetensors", rules="corrected", out=tmp_path, device="cpu", **said)
     assert record["metrics"] == devise[0]["metrics"]
+
+
+MINE = """
+name = "mine"
+version = 2
+origin = "made up"
+[demo]
+hashed = ["{} is seen.", "{} is heard."]
+"""
+
+
+def test_files_of_texts_are_known_by_their_hash_and_not_by_their_names(tmp_path, caplog):
+    ours = packs.find("descriptions", "demo", datasets.get("demo").classes("main"))
+    (tmp_path / "texts-2.toml").write_text(packs.dump(ours._replace(name="mine")))
+    (tmp_path / "prompts-2.toml").write_text(MINE)
+    files = {"text": str(tmp_path / "texts-2.toml"), "aspects": "name,sound", "prompts": str(tmp_path / "prompts-2.toml")}
+    (old,) = run("devise", "demo", out=tmp_path / "runs", device="cpu", settings=QUICK, **files)
+    assert old["identity"]["text"] == "mine@1:name+sound/mine@2"
+    path = next(tmp_path.rglob("model.safetensors"))
+    assert evaluate(checkpoint=path, out=tmp_path / "again", device="cpu", **files)["metrics"] == old["metrics"]
+    (tmp_path / "prompts-2.toml").write_text(MINE.replace("heard", "felt"))
+    with pytest.raises(AvgzslError, match="trained with text_sha256"):
+        evaluate(checkpoint=path, out=tmp_path / "other", device="cpu", **files)
+
+
+def test_joined_encoders_are_told_where_their_weights_lie(tiny_clip_folder, tmp_path):
+    settings = {**QUICK, "encoder.clip.path": str(tiny_clip_folder)}
+    (old,) = run("devise", "demo", "hashed+clip", out=tmp_path / "runs", device="cpu", settings=settings)
+    path, given = next(tmp_path.rglob("model.safetensors")), {"encoder.clip.path": str(tiny_clip_folder)}
+    new = evaluate(checkpoint=path, settings=given, out=tmp_path / "again", device="cpu")
+    assert new["metrics"] == old["metrics"]
+    with pytest.raises(AvgzslError, match=r"a record, which says its encoder\.clip\.model; leave --set out"):
+        evaluate(checkpoint=path, settings={**given, "encoder.clip.model": "RN50"}, out=tmp_path / "other", device="cpu")
 
 
 CONTRADICTIONS = {

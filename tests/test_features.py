@@ -231,6 +231,13 @@ def test_a_write_that_is_stopped_leaves_nothing_behind(tmp_path, monkeypatch, st
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"f": "old"}
 
 
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(AvgzslError, match="is no regular file"):
+        files.write_whole(tmp_path / "pipe", "x")
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_two_hosts_with_one_process_id_write_under_different_names(tmp_path, monkeypatch):
     seen, fsync = [], os.fsync
 

@@ -133,6 +133,12 @@ def test_prompts_are_averaged_at_length_one(prompts):
     assert prompted.text_sha256 != table().text_sha256
 
 
+def test_a_single_prompt_is_at_length_one_as_many_are(prompts):
+    alone = Letters(Letters.Settings()).encode([f"{info.text_name}!" for info in CLASSES])
+    np.testing.assert_allclose(table("letters", Choice(prompts=prompts)).vectors[:, 0], unit(alone), rtol=1e-6)
+    assert not np.allclose(table("letters").vectors, unit(table("letters").vectors)), "a bare name is as it was encoded"
+
+
 def test_each_part_of_a_join_has_its_own_prompts(prompts):
     joined = table("hashed+letters", Choice(prompts=prompts))
     np.testing.assert_allclose(joined.vectors[..., :256], table(choice=Choice(prompts=prompts)).vectors, rtol=1e-6)
@@ -151,9 +157,11 @@ def test_a_change_of_templates_changes_the_hash_of_the_texts(tmp_path, prompts):
     [
         (("[toy]", "[other]"), "hashed", "has no templates for toy, only for other"),
         (("", ""), "minilm", "has no templates for encoder 'minilm' on toy, only for hashed, letters"),
+        (("a photo of {}.", "{} and {}."), "hashed", r"template '{} and {}\.' \(hashed, toy\) must hold {} once"),
         (("a photo of {}.", "a photo."), "hashed", r"template 'a photo\.' \(hashed, toy\) must hold {} once"),
         (('["{}!"]', '"{}!"'), "hashed+letters", "has no list of templates for letters on toy"),
         (("version = 3", ""), "hashed", "lacks 'version'"),
+        (('"two"', '"two/three"'), "hashed", "name of prompt set .* 'two/three' is no plain name"),
         (("[toy]", "[toy"), "hashed", "cannot be read"),
     ],
 )
@@ -191,7 +199,7 @@ def pack(avgzsl):
 def test_aspects_choose_the_texts_of_a_class(pack, aspects, label, expected):
     served = sources.served(choose(pack, aspects), "toy", CLASSES, "hashed", "corrected")
     assert (served.label, served.texts[0]) == (label, expected)
-    assert sources.choice_of(served.label) == choose(pack, label.partition(":")[2].split("+"))
+    assert sources.choice_of(served.label) == choose(pack, [one for one in label.partition(":")[2].split("+") if one])
 
 
 def test_prompts_go_around_the_name_alone(pack, prompts):
@@ -204,9 +212,10 @@ def test_prompts_go_around_the_name_alone(pack, prompts):
 
 
 @pytest.mark.parametrize("source", ["names", "mine"])
-def test_an_aspect_that_is_not_there_is_one_line(pack, source):
-    with pytest.raises(AvgzslError, match=f"text '{source}' has no aspect 'smell'; choose among name"):
-        sources.served(choose(source, "name,smell"), "toy", CLASSES, "hashed", "corrected")
+@pytest.mark.parametrize(("aspects", "unknown"), [("name,smell", "smell"), (",", ""), ("name,", "")])
+def test_an_aspect_that_is_not_there_is_one_line(pack, source, aspects, unknown):
+    with pytest.raises(AvgzslError, match=f"text '{source}' has no aspect '{unknown}'; choose among name"):
+        sources.served(choose(source, aspects), "toy", CLASSES, "hashed", "corrected")
 
 
 def test_flags_of_the_command_line_reach_the_record(avgzsl, tmp_path, refused):
@@ -217,3 +226,24 @@ def test_flags_of_the_command_line_reach_the_record(avgzsl, tmp_path, refused):
     assert '"combine": "set"' in out
     assert "combine is given twice" in refused(*words, "--combine", "set", "--set", "combine=mean")
     assert "'aspects' is a flag, not a setting" in refused(*words, "--set", "aspects=name")
+
+
+@pytest.mark.parametrize(
+    ("source", "aspects", "settings", "fair"),
+    [
+        ("descriptions", "", {}, False),
+        ("descriptions", "name,sound", {}, False),
+        ("descriptions", "", {"text_normalise": "unit"}, True),
+        ("descriptions", "name", {}, True),
+        ("names", "", {}, True),
+    ],
+)
+def test_prompts_beside_raw_descriptions_are_refused(source, aspects, settings, fair):
+    def resolve():
+        return config.resolve("kda", "demo", text=choose(source, aspects, "single"), settings=settings)
+
+    if fair:
+        assert resolve()[0].text.prompts == "single"
+    else:
+        with pytest.raises(AvgzslError, match="add --set text_normalise=unit, or --aspects name"):
+            resolve()

@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 
 from avgzsl_bench import datasets
@@ -145,6 +146,14 @@ def test_definitions_must_find_their_own_class(by_words):
     (fault,) = faults(pack(**off))
     assert fault.startswith("88% of the definitions find their name among the 5 nearest, and 90% should")
     assert fault.endswith("the first that does not is of 'Class0'")
+
+
+def test_the_fifth_name_is_near_and_the_sixth_is_not(monkeypatch):
+    classes = CLASSES[:7]
+    weights = np.tile(np.arange(7, 0, -1, dtype=np.float32), (7, 1))  # (definitions, names): the first name is the nearest
+    vectors = iter([weights, np.eye(7, dtype=np.float32)])
+    monkeypatch.setattr(linting.cache, "encoded", lambda *_: next(vectors))
+    assert linting._lost(pack(), classes) == ["Class5", "Class6"]
 
 
 def test_without_the_model_it_says_so(empty_hub, monkeypatch):

@@ -55,6 +55,11 @@ def test_what_is_dumped_is_read_again_whatever_it_holds(tmp_path):
     assert packs.read(tmp_path / "odd.toml", "toy").entries["Archery"]["sound"] == odd
 
 
+def test_an_origin_that_a_server_had_a_part_in_can_be_read_again():
+    packs.store(pack(origin="by m (which answered as \x1b[31m\x7f\ud800), 2026"), CLASSES)
+    assert packs.find("mine", "toy", CLASSES).origin == "by m (which answered as ?[31m??), 2026"
+
+
 def test_texts_are_joined_by_the_name_of_the_class(tmp_path):
     found = served(written(tmp_path / "mine.csv", ROWS[::-1]))
     assert found.label == "mine@1"
@@ -117,6 +122,8 @@ def test_names_that_stand_for_something_are_taken(tmp_path):
         served(written(tmp_path / "names.csv", ROWS))
     with pytest.raises(AvgzslError, match="'My Pack' is no plain name"):
         served(written(tmp_path / "My Pack.csv", ROWS))
+    with pytest.raises(AvgzslError, match=r"'\.\./mine' is no plain name"):
+        packs.store(pack("../mine"), CLASSES)
 
 
 @pytest.mark.parametrize("source", ["mne", "", "../mine"])
@@ -142,8 +149,8 @@ FAULTS = {
         "sound of 'Archery' is the same text as definition of 'Arch",
     ),
     "over-long": ([*ROWS[:2], ("Archery", "a", "b", LONG)], r"sound of 'Archery' has 86 CLIP tokens, and 77 fit.*\('one two"),
-    "no text": ([*ROWS[:2], ("Archery", "a", "b", "caf\x82")], "sound of 'Archery' holds a character that is none"),
-    "two lines": ([*ROWS[:2], ("Archery", "a", "b", "c\nd")], "sound of 'Archery' holds a character that is none"),
+    "no text": ([*ROWS[:2], ("Archery", "a", "b", "caf\x82")], "sound of 'Archery' holds a character that is no text"),
+    "two lines": ([*ROWS[:2], ("Archery", "a", "b", "c\nd")], "sound of 'Archery' holds a character that is no text"),
     "a cell more": ([*ROWS[:2], ("Archery", "a", "b", "c", "d")], "row 'Archery' has 5 cells, and there are 4 columns"),
     "nothing": ([], r"no entry of class 'PlayDrum' \(3 are missing\)"),
 }
@@ -156,6 +163,16 @@ def test_a_fault_is_one_line_that_names_the_entry(tmp_path, rows, message):
         served(path)
     assert "\n" not in str(error.value)
     assert path in str(error.value)
+
+
+def test_what_is_no_text_or_no_pack_is_said_so(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(packs.dump(pack()).replace(f"sound = {packs._quoted(pack().entries['Archery']['sound'])}", "sound = 5"))
+    with pytest.raises(AvgzslError, match="sound of 'Archery' is 5, which is no text"):
+        served(str(path))
+    plain = path.rename(tmp_path / "mine")
+    with pytest.raises(AvgzslError, match=r"call the file mine\.toml, or \.csv"):
+        served(str(plain))
 
 
 def test_77_tokens_fit_and_78_do_not(tmp_path):
@@ -199,7 +216,7 @@ def test_what_is_no_table_or_not_there_is_one_line(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     messages = {
         "open": "is no table",
-        "empty": "has the columns nothing",
+        "empty": "has no columns, not name",
         "folder": "cannot be read",
         "nowhere": "cannot be read",
     }
@@ -285,7 +302,7 @@ def test_a_run_refuses_each_of_them(bad_run):
             sound=entries[first]["sound"]
         ),
         f"definition of '{first}' has 86 CLIP tokens": lambda entries: entries[first].update(definition=LONG),
-        f"appearance of '{first}' holds a character that is none": lambda e: e[first].update(appearance="A red d\ufffdg."),
+        f"appearance of '{first}' holds a character that is no text": lambda e: e[first].update(appearance="A red d\ufffdg."),
     }
     for message, change in changes.items():
         assert message in bad_run(change)
@@ -298,3 +315,10 @@ def test_a_good_file_is_planned_and_named(avgzsl, tmp_path):
     code, out, err = avgzsl("run", "-m", "eszsl", "-d", "demo", "--text", path, "--dry-run", "--json")
     assert code == 0, err
     assert '"text": "mine@7"' in out
+
+
+def test_a_pack_in_the_folder_has_the_name_of_its_file(tmp_path):
+    path = packs.store(pack(), CLASSES)
+    path.rename(path.with_stem("other"))
+    with pytest.raises(AvgzslError, match="is named 'mine' inside; give the file that name"):
+        packs.find("other", "toy", CLASSES)

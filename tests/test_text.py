@@ -1,6 +1,7 @@
 """Class text: sources and their order under both rules, combination, the cache, and what a run may touch."""
 
 from itertools import permutations
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from avgzsl_bench import datasets, features, plugins, text
-from avgzsl_bench.contracts import ClassInfo
+from avgzsl_bench.contracts import ClassInfo, TextEncoder
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.text import cache, models, sources
 from avgzsl_bench.text.encoders.hashed import Hashed
@@ -93,6 +94,8 @@ def test_clipclap_spells_the_names_of_ucf_by_the_class_and_no_others():
 
     assert text_of("ucf", "CleanAndJerk") == ("Clean And Jerk",)
     assert text_of("ucf", "YoYo") == ("Yo Yo",)
+    assert text_of("ucf", "HandstandPushups") == ("Hand Stand Pushups",)
+    assert text_of("ucf", "HandstandWalking") == ("Handstand Walking",)
     assert text_of("activitynet", "Archery") == ("Archery",)
 
 
@@ -189,6 +192,46 @@ def test_cache_key_leaves_out_where_and_how_texts_were_encoded():
     assert key(normalise=True) != key()
 
 
+class Stored(Hashed):
+    """An encoder whose weights lie at a path, and are gone from `gone`."""
+
+    gone: ClassVar[set[str]] = set()
+
+    class Settings(TextEncoder.Settings):
+        path: str = ""
+
+    @property
+    def revision(self):
+        if self.settings.path in self.gone:
+            raise AvgzslError("no weights here")
+        return f"the weights at {self.settings.path}"
+
+    def encode(self, texts):
+        return np.ones((len(texts), 2), np.float32)
+
+
+def test_without_weights_the_revision_is_that_of_the_same_place_only(monkeypatch):
+    here, there = (Stored(Stored.Settings(path=path)) for path in ("here", "there"))
+    cache.encoded("stored", here, ["a"])
+    cache.encoded("stored", there, ["a"])
+    monkeypatch.setattr(Stored, "gone", {"here", "there", "elsewhere"})
+    assert cache.revision("stored", here) == "the weights at here"
+    assert cache.revision("stored", there) == "the weights at there"
+    with pytest.raises(AvgzslError, match="no weights here"):
+        cache.revision("stored", Stored(Stored.Settings(path="elsewhere")))
+
+
+def test_new_texts_are_not_encoded_under_a_remembered_revision(monkeypatch):
+    encoder = Stored(Stored.Settings(path="here"))
+    cache.encoded("stored", encoder, ["a"])
+    before = entries()
+    monkeypatch.setattr(Stored, "gone", {"here"})
+    assert cache.encoded("stored", encoder, ["a"]).shape == (1, 2)
+    with pytest.raises(AvgzslError, match="no weights here"):
+        cache.encoded("stored", encoder, ["a", "b"])
+    assert entries() == before
+
+
 def test_encoders_name_the_libraries_they_stand_on():
     from importlib.metadata import version
 
@@ -276,6 +319,7 @@ def test_fetch_and_list_speak_plainly(empty_hub):
     assert "needs no weights" in run(app, ["fetch", "hashed"]).output
     assert isinstance(run(app, ["fetch", "hashd"]).exception, AvgzslError)
     assert "`avgzsl list datasets`" in str(run(app, ["fetch", "word2vec", "--dataset", "ucff"]).exception)
+    assert "unknown clip model 'ViT-B-99'" in str(run(app, ["fetch", "clip", "--set", "encoder.model=ViT-B-99"]).exception)
     twice = run(app, ["fetch", "word2vec", "--set", "path=a", "--from", "b"])
     assert "given twice" in str(twice.exception)
     listed = run(app, ["list"], env={"COLUMNS": "200"}).output
@@ -293,3 +337,10 @@ def test_readiness_knows_the_libraries(monkeypatch):
     monkeypatch.setattr(plugins.load("encoders", "minilm"), "libraries", ("torch", "no-such-library"))
     problems = {name: problem for name, _, problem in text.readiness()}
     assert problems["minilm"] == "no-such-library is not installed; `pip install 'avgzsl-bench[minilm]'` brings it"
+
+
+def test_a_new_version_of_an_encoder_is_another_revision(monkeypatch):
+    old = served()
+    monkeypatch.setattr(Hashed, "version", 2)
+    assert (old.encoder_revision, served().encoder_revision) == ("1", "1 code 2")
+    assert len(entries()) == 2

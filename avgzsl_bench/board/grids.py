@@ -132,7 +132,8 @@ class Ablation(NamedTuple):
 
     def mark(self, notes: Iterable[str]) -> str:
         """`[1][3]`."""
-        return "".join(f"[{number}]" for number in sorted({self.notes.index(note) + 1 for note in notes}))
+        known = self.notes
+        return "".join(f"[{number}]" for number in sorted({known.index(note) + 1 for note in notes}))
 
 
 def _notes(line: Line) -> Iterator[str]:

@@ -107,7 +107,8 @@ def _planned(planned: "Plan") -> str:
     chosen = {**setting.changed, **{f"encoder.{key}": value for key, value in setting.encoder_settings.items()}}
     changed = ", ".join(f"{key}={_shown(value)}" for key, value in chosen.items()) or "all settings at their defaults"
     tried = "; ".join(", ".join(f"{key}={_shown(value)}" for key, value in point.items()) for point in setting.search)
-    where = f"{setting.method} on {setting.dataset}, seed {setting.seed}"
+    words = f"{setting.encoder} of {planned.identity['text']}"
+    where = f"{setting.method} on {setting.dataset}, {words}, seed {setting.seed}"
     searched = f"; chosen on validation among {tried}" if tried else ""
     return f"{'done' if planned.done else 'to do'}  {planned.run_id}  {where}, recipe {setting.recipe}: {changed}{searched}"
 

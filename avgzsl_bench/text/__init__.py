@@ -12,9 +12,7 @@ from avgzsl_bench.contracts import ClassInfo, Rules, TextEncoder
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.settings import validated
 from avgzsl_bench.text import cache, sources
-from avgzsl_bench.text.sources import Choice
-
-JOIN = "+"
+from avgzsl_bench.text.sources import JOIN, Choice
 
 
 class TextIdentity(NamedTuple):
@@ -116,17 +114,17 @@ def _shared_out(encoder: str, settings: Mapping[str, Any]) -> dict[str, dict[str
 
 
 def _vectors(name: str, encoder: TextEncoder, served: sources.Served, remote: bool) -> NDArray[np.float32]:
-    """(classes, texts, dim); wordings of one text are scaled to length one, averaged and scaled again."""
+    """(classes, texts, dim); the prompts of a name are scaled to length one, averaged and scaled again, even if it is one."""
     wordings = [[served.wordings(name, i, text) for i, text in enumerate(row)] for row in served.texts]
     strings = served.strings(name)
     vectors = cache.encoded(name, encoder, strings, remote)
     index = {string: i for i, string in enumerate(strings)}
 
-    def of(strings: list[str]) -> NDArray[np.float32]:
+    def of(strings: list[str], prompted: bool) -> NDArray[np.float32]:
         found = vectors[[index[string] for string in strings]]  # (wordings, dim)
-        return unit(unit(found).mean(0)) if len(strings) > 1 else np.asarray(found[0])
+        return unit(unit(found).mean(0)) if prompted else np.asarray(found[0])
 
-    return np.array([[of(strings) for strings in row] for row in wordings])
+    return np.array([[of(strings, i == served.named) for i, strings in enumerate(row)] for row in wordings])
 
 
 def _identity(served: sources.Served, parts: Mapping[str, TextEncoder]) -> TextIdentity:

@@ -32,7 +32,7 @@ def orders(dataset: str, classes: Sequence[ClassInfo]) -> list[Order]:
     """
     found = [
         Order(sources.NAMES, encoder, sources.row_order(sources.NAMES, dataset, classes, encoder), "the sorted names")
-        for encoder in ("word2vec", "clip+clap")
+        for encoder in sources.REFERENCE[sources.NAMES]
     ]
     if packs.KDA in packs.names(dataset):
         rows = sources.row_order(packs.KDA, dataset, classes, "clip")

@@ -55,8 +55,12 @@ def holds(name: str, encoder: TextEncoder, texts: Sequence[str]) -> bool:
 
 
 def remember(name: str, encoder: TextEncoder) -> None:
-    """Keep the revision for when the weights are gone. Raises AvgzslError when they are."""
-    write_whole(_remembered(name, encoder), encoder.revision)
+    """Keep the revision for when the weights are gone; once they are, it was kept before."""
+    try:
+        own = _revision(encoder)
+    except AvgzslError:
+        return
+    write_whole(_remembered(name, encoder), own)
 
 
 def revision(name: str, encoder: TextEncoder) -> str:
@@ -65,12 +69,18 @@ def revision(name: str, encoder: TextEncoder) -> str:
     So vectors that were encoded ahead serve a machine that has no weights. Raises AvgzslError where there is neither.
     """
     try:
-        return encoder.revision
+        return _revision(encoder)
     except AvgzslError:
         remembered = _remembered(name, encoder)
-        if remembered.is_file():
-            return remembered.read_text(encoding="utf-8")
-        raise
+        if not remembered.is_file():
+            raise
+        found = remembered.read_text(encoding="utf-8")
+        log.info("the weights of %s are not here; vectors encoded earlier, by revision %s, stand in", name, found[:16])
+        return found
+
+
+def _revision(encoder: TextEncoder) -> str:
+    return encoder.revision + (f" code {encoder.version}" if encoder.version > 1 else "")
 
 
 def key(name: str, encoder: TextEncoder) -> str:
@@ -81,7 +91,8 @@ def key(name: str, encoder: TextEncoder) -> str:
 
 
 def _kind(name: str, encoder: TextEncoder) -> dict[str, Any]:
-    return {"encoder": name, "settings": encoder.settings.model_dump(mode="json", exclude=set(CIRCUMSTANCES))}
+    kind = f"{type(encoder).__module__}:{type(encoder).__qualname__}"  # two strangers' encoders may share a name
+    return {"encoder": name, "class": kind, "settings": encoder.settings.model_dump(mode="json", exclude=set(CIRCUMSTANCES))}
 
 
 def _torch(encoder: TextEncoder) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ def read(path: Path, known: Known) -> list[Pack]:
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = [file for file in sorted(path.rglob("*.csv")) if _is_one(file)]
+    found = [file for file in sorted(path.rglob("*.csv")) if file.is_file() and _is_one(file)]
     if not found:
         raise AvgzslError(f"{path} holds no description file of KDA (a CSV of {', '.join(HEADER)}); give its folder, or the file")
     return found

@@ -4,10 +4,12 @@ import hashlib
 import json
 import logging
 import re
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -34,7 +36,7 @@ class Settings(TextEncoder.Settings):
     """What every encoder with a model can be told."""
 
     batch_size: int = Field(64, ge=1, description="Texts encoded at a time; changes no vector beyond its last bits.")
-    device: str = Field("cpu", description="Where it encodes: cpu, cuda or cuda:N. The vectors are kept, whichever it was.")
+    device: str = Field("cpu", description="Where it encodes: cpu, cuda or cuda:N. Vectors that are kept serve every device.")
     normalise: bool = Field(False, description="Scale every vector to length one.")
     long_texts: Literal["refuse", "cut"] = Field(
         "refuse", description="A text of more tokens than the model reads: refuse it by name, or cut it and say so."
@@ -107,7 +109,7 @@ def device(name: str) -> Any:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        said = str(error).splitlines()[0][:100]
+        said = _short(error)
         raise AvgzslError(f"encoder.device={name!r} cannot be used here ({said}); `avgzsl doctor` lists the devices") from error
 
 
@@ -124,7 +126,7 @@ def loading(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        said = _short(f"{type(error).__name__}: {error}")
         raise AvgzslError(f"{path} is no {what} that can be loaded ({said}); give the right one, or fetch it anew") from error
 
 
@@ -147,7 +149,8 @@ def given_folder(path: str) -> Path:
 def missing(encoder: str, settings: Any, what: str) -> AvgzslError:
     """The one line for weights that are not here, with the command that gets them."""
     changed = settings.model_dump(exclude_defaults=True, exclude={"path"})
-    command = " ".join(["avgzsl text fetch", encoder, *(f"--set {key}={value}" for key, value in changed.items())])
+    given = (f"--set {shlex.quote(f'{key}={value}')}" for key, value in changed.items())
+    command = " ".join(["avgzsl text fetch", encoder, *given])
     return AvgzslError(f"weights of {encoder} ({what}) are not on this machine; `{command}` gets them")
 
 
@@ -181,6 +184,7 @@ def download_file(repo: str, *names: str) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+    _asking(repo)
     for name in names:
         try:
             return Path(hf_hub_download(repo, name))
@@ -199,6 +203,7 @@ def download_folder(repo: str) -> Path:
 
     names = sorted({*CONFIGS, *SENTENCES, TOKENIZER, *PIECES, *SAFE})
     wanted = [pattern for name in names for pattern in (name, f"[0-9]*/{name}")]
+    _asking(repo)
     wanted.append("[0-9]*/pytorch_model.bin")  # small, and some models have safetensors of the transformer alone
     try:
         folder = Path(
@@ -213,9 +218,25 @@ def download_folder(repo: str) -> Path:
     return folder
 
 
+def _asking(repo: str) -> None:
+    """Say what is being fetched; the hub's own dozen lines about a lost connection are not needed beside the last error."""
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    log.info("fetching %s from the hub", repo)
+
+
 def _unreachable(repo: str, error: Exception) -> AvgzslError:
-    said = " ".join(str(error).split())[:160]
-    return AvgzslError(f"could not fetch {repo} from the hub ({type(error).__name__}: {said}); try again, or give encoder.path")
+    cause: BaseException = error
+    while cause.__cause__:  # what the hub says of a lost connection hides that it was lost
+        cause = cause.__cause__
+    said = _short(f"{type(cause).__name__}: {cause}")
+    return AvgzslError(
+        f"could not fetch {repo} from the hub ({said}); try again with a network, or copy the weights here and give encoder.path"
+    )
+
+
+def _short(said: object) -> str:
+    """What a library says, in one line that is cut between words."""
+    return shorten(str(said), 160, placeholder=" ...")
 
 
 def _weights(folder: Path) -> list[Path]:

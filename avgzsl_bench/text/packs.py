@@ -56,7 +56,10 @@ def find(source: str, dataset: str, classes: Sequence[ClassInfo]) -> Pack:
     if path == _built_in(dataset):
         return _ours(dataset)
     stat = path.stat() if path.is_file() else None
-    return _checked_file(path, dataset, tuple(info.name for info in classes), stat.st_mtime_ns if stat else 0)
+    pack = _checked_file(path, dataset, tuple(info.name for info in classes), stat.st_mtime_ns if stat else 0)
+    if path.parent == _folder(dataset) and pack.name != path.stem:
+        raise AvgzslError(f"pack {path} is named {pack.name!r} inside; give the file that name, which records will have")
+    return pack
 
 
 def locate(source: str, dataset: str) -> Path:
@@ -66,6 +69,8 @@ def locate(source: str, dataset: str) -> Path:
     path = Path(source).expanduser()
     if path.suffix in (".toml", ".csv"):
         return path
+    if path.is_file():
+        raise AvgzslError(f"{source} is no pack by its name; call the file {path.stem}.toml, or .csv if it is a table")
     if source == KDA and source not in names(dataset):
         raise AvgzslError(f"KDA's texts of {dataset} are not on this machine; `avgzsl text import kda PATH` imports its release")
     if source not in names(dataset):
@@ -90,8 +95,10 @@ def place(dataset: str, name: str) -> Path:
 
 
 def dump(pack: Pack) -> str:
-    """A pack as TOML. JSON's strings are TOML's, but for DEL, which no text holds."""
-    lines = [f"{key} = {_quoted(getattr(pack, key))}" for key in HEAD]
+    """A pack as TOML. JSON's strings are TOML's but for characters that no text holds, and that an origin loses."""
+    head = {key: getattr(pack, key) for key in HEAD}
+    head["origin"] = NO_TEXT.sub("?", pack.origin)  # it may repeat what a server calls its model
+    lines = [f"{key} = {_quoted(value)}" for key, value in head.items()]
     for name, entry in pack.entries.items():
         lines += ["", f"[classes.{_quoted(name)}]", *(f"{aspect} = {_quoted(text)}" for aspect, text in entry.items())]
     return "\n".join(lines) + "\n"
@@ -112,7 +119,7 @@ def read(path: Path, dataset: str) -> Pack:
     except tomllib.TOMLDecodeError as error:
         raise AvgzslError(f"pack {path} is no TOML ({error}); mend that line") from error
     for key, kind in {**HEAD, "classes": dict}.items():
-        if not isinstance(found.get(key), kind):
+        if type(found.get(key)) is not kind:
             has = f"{key} = {found[key]!r}" if key in found else f"no {key!r}"
             wanted = (
                 "a text for each of name, dataset, origin, licence, a whole number as version, a table [classes.NAME] a class"
@@ -154,15 +161,22 @@ def faults(pack: Pack, classes: Sequence[str]) -> Iterator[str]:
             where = f"{aspect} of {name!r}"
             if fault := _fault(text):
                 yield f"{where} {fault}"
-            elif (same := seen.setdefault(" ".join(text.casefold().split()), where)) != where:
+            elif (same := seen.setdefault(folded(text), where)) != where:
                 yield f"{where} is the same text as {same}; write what tells the two apart"
 
 
+def folded(text: str) -> str:
+    """A text without what makes it no other one: its capitals and its white space."""
+    return " ".join(text.casefold().split())
+
+
 def _fault(text: Any) -> str:
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str):
+        return f"is {text!r:.40}, which is no text; write one to three sentences in quotes"
+    if not text.strip():
         return "is empty; write one to three sentences"
     if NO_TEXT.search(text):
-        return f"holds a character that is none ({text[:40]!r}...); save the file as UTF-8, one line a text"
+        return f"holds a character that is no text ({text[:40]!r}...); save the file as UTF-8, one line a text"
     tokens = clip_tokens(text)
     return f"has {tokens} CLIP tokens, and {CLIP_TOKENS} fit; shorten it ({text[:40]!r}...)" if tokens > CLIP_TOKENS else ""
 
@@ -227,7 +241,9 @@ def table(path: Path, columns: Sequence[str], hint: str) -> list[dict[str, str]]
     except csv.Error as error:
         raise AvgzslError(f"{path} is no table (row {reader.line_num}: {error}); mend it") from error
     if sorted(header) != sorted(columns):
-        raise AvgzslError(f"{path} has the columns {', '.join(header)[:80] or 'nothing'}, not {', '.join(columns)}; {hint}")
+        raise AvgzslError(
+            f"{path} has {'the columns ' + ', '.join(header)[:80] if header else 'no columns'}, not {', '.join(columns)}; {hint}"
+        )
     rows: dict[str, dict[str, str]] = {}
     for row in cells:
         if len(row) != len(header):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from avgzsl_bench import plugins
 from avgzsl_bench.errors import AvgzslError
+from avgzsl_bench.features import check_name
 
 FOLDER = Path(__file__).parent / "prompts"
 
@@ -59,6 +60,7 @@ def _read(path: Path) -> dict[str, Any]:
     absent = [key for key in ("name", "version", "origin") if key not in found]
     if absent:
         raise AvgzslError(f"prompt set {path} lacks {absent[0]!r}; it has name, version, origin and a table for each data set")
+    check_name(str(found["name"]), f"name of prompt set {path}")  # records tell it from the texts by the signs around it
     return found
 
 

@@ -11,10 +11,12 @@ from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.text import packs, prompting
 
 NAMES = "names"
+JOIN = "+"  # between encoders, and between aspects in a label
 NAME = "name"  # the aspect that is the class name itself
 ASPECTS = (NAME, *packs.ASPECTS)
 # text source -> the encoders that the reference code has for it, the usual one first (clip+clap is ClipClap's)
 REFERENCE: Mapping[str, tuple[str, ...]] = MappingProxyType({NAMES: ("word2vec", "clip+clap"), "kda": ("clip",)})
+CLIPCLAP_UCF = MappingProxyType({"HandstandPushups": "Hand Stand Pushups"})  # split by hand, as the files of its clips have it
 
 
 class Choice(NamedTuple):
@@ -66,10 +68,10 @@ def served(choice: Choice, dataset: str, classes: Sequence[ClassInfo], encoder: 
     reference rules any (source, encoder) that the reference code does not have.
     """
     if rules == "reference" and encoder not in REFERENCE.get(choice.source, ()):
-        pairs = "; ".join(f"--text {source} --encoder {name}" for source, names in REFERENCE.items() for name in names)
+        pairs = " or ".join(f"--text {source} --encoder {name}" for source, names in REFERENCE.items() for name in names)
         raise AvgzslError(
-            f"text {choice.source!r} with encoder {encoder!r} has no row order in the reference code, which has {pairs}; "
-            "use one of these, or --rules corrected"
+            f"text {choice.source!r} with encoder {encoder!r} has no row order in the reference code; "
+            f"use --rules corrected, or {pairs}"
         )
     if choice.source == NAMES:
         label, rows = f"{NAMES}@1", [{NAME: name} for name in _names(dataset, classes, encoder, rules)]
@@ -108,15 +110,21 @@ def reference_encoder(source: str, encoder: str | None) -> str:
 
 def choose(source: str, aspects: str | Sequence[str] = (), prompts: str = "") -> Choice:
     """A choice as the user gives it; aspects may be one text, separated by commas."""
-    given = aspects.split(",") if isinstance(aspects, str) else aspects
-    return Choice(source, tuple(aspect.strip() for aspect in given if aspect.strip()), prompts)
+    given = aspects.split(",") if isinstance(aspects, str) and aspects else aspects
+    return Choice(source, tuple(aspect.strip() for aspect in given), prompts)
 
 
 def choice_of(label: str) -> Choice:
-    """The choice that a record's label of class text names; a file is named by its stem."""
+    """The choice that a record's label of class text names; a file stands there by the name that it gives itself."""
     body, _, prompts = label.partition("/")
     pack, _, aspects = body.partition(":")
-    return Choice(pack.partition("@")[0], tuple(aspects.split("+")) if aspects else (), prompts.partition("@")[0])
+    return Choice(pack.partition("@")[0], tuple(aspects.split(JOIN)) if aspects else (), prompts.partition("@")[0])
+
+
+def named_as(choice: Choice, label: Choice) -> Choice:
+    """A choice with its files named as in a label, which has their own names; hashes tell whether they are the same."""
+    source = label.source if choice.source.endswith((".toml", ".csv")) else choice.source
+    return choice._replace(source=source, prompts=label.prompts if choice.prompts.endswith(".toml") else choice.prompts)
 
 
 def _aspects(choice: Choice, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -133,7 +141,7 @@ def _prompted(served: Served, choice: Choice, dataset: str, encoder: str) -> Ser
     if NAME not in served.aspects:
         texts = ", ".join(served.aspects)
         raise AvgzslError(f"--prompts {choice.prompts} goes around class names, not around {texts}; leave it out")
-    prompts = prompting.find(choice.prompts, dataset, encoder.split("+"))
+    prompts = prompting.find(choice.prompts, dataset, encoder.split(JOIN))
     label, named = f"{served.label}/{prompts.label}", served.aspects.index(NAME)
     return served._replace(label=label, named=named, templates=prompts.templates)
 
@@ -141,5 +149,5 @@ def _prompted(served: Served, choice: Choice, dataset: str, encoder: str) -> Ser
 def _names(dataset: str, classes: Sequence[ClassInfo], encoder: str, rules: Rules) -> list[str]:
     """(classes,) the name of each class as text. The reference loaders of ClipClap alone spell those of UCF by the class."""
     if rules == "reference" and dataset == "ucf" and encoder == "clip+clap":
-        return [re.sub(r"(?<=[a-z])(?=[A-Z])", " ", info.name) for info in classes]
+        return [CLIPCLAP_UCF.get(info.name) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", info.name) for info in classes]
     return [info.text_name for info in classes]

@@ -28,7 +28,7 @@ def load(kind: Any, folder: Path, settings: models.Settings, what: str = "model"
 
     models.quiet()
     device = models.device(settings.device)
-    with models.loading(folder, what), _silent():
+    with models.loading(folder, what), silent():
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, padding_side="right", truncation_side="right")
         model, report = kind.from_pretrained(folder, local_files_only=True, output_loading_info=True)
         if missing := [key for key in report["missing_keys"] if not key.startswith(UNUSED)]:
@@ -94,7 +94,7 @@ def last(hidden: "Tensor", mask: "Tensor") -> "Tensor":
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Keep transformers from printing a table of the weights that a text tower leaves out."""
     from transformers.utils import logging
 

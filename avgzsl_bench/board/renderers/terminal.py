@@ -207,7 +207,7 @@ def _ablated(grid: grids.Grid, line: Line, found: Ablation) -> Iterator[_Row]:
     ]
     name, *settings = line.subject
     yield _Row(f"{name} {found.mark(line.notes)}".rstrip(), marked)
-    if line.measured:
+    if line.measured or settings:
         spreads = [("", *(row.measured[key].spread for key in grid.metrics)) if row else () for row in rows]
         yield _Row(", ".join(settings), spreads, "dim", about=bool(settings))
     if line.printed:

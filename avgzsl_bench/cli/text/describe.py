@@ -130,6 +130,7 @@ def _confirm(yes: bool) -> None:
     try:
         agreed = yes or typer.confirm("Ask now?")
     except typer.Abort:  # also at the end of an input that is no terminal
+        typer.echo(err=True)  # the question stands in this line
         agreed = False
     if not agreed:
         raise AvgzslError("nothing was asked; answer y, or give --yes")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from avgzsl_bench.cli import _complete
+from avgzsl_bench.cli import _choices, _complete
 
 EPILOG = "Example: avgzsl text fetch minilm"
 
@@ -14,9 +14,7 @@ def command(
         str,
         typer.Argument(help="Name of the encoder; `avgzsl list encoders` lists them.", autocompletion=_complete.encoders),
     ],
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Setting of the encoder, as key=value; may be repeated.")
-    ] = None,
+    set_: _choices.Set = None,
     dataset: Annotated[
         str,
         typer.Option("--dataset", help="Data set whose word vectors are imported (word2vec).", autocompletion=_complete.datasets),
@@ -27,8 +25,8 @@ def command(
     from avgzsl_bench import config, datasets, text
 
     data = datasets.get(dataset) if dataset else None
-    given = [*(settings or []), *([f"dataset={dataset}"] if dataset else []), *([f"path={source}"] if source else [])]
-    for built in text.build(encoder, config.parse(given)).values():
+    given = [*(set_ or []), *([f"dataset={dataset}"] if dataset else []), *([f"path={source}"] if source else [])]
+    for built in text.build(encoder, _choices.settings_of(encoder, [encoder], config.parse(given))).values():
         if data and source:
             built.encode([info.text_name for info in data.classes(data.splits[0])])  # refuses another data set's file
         typer.echo(built.fetch())

@@ -133,7 +133,7 @@ class Job:
 
     def _taken(self) -> dict[str, str]:
         return {
-            text: f"the {aspect} of {name!r}"
+            packs.folded(text): f"the {aspect} of {name!r}"
             for name, accepted in self.accepted.items()
             for aspect, text in accepted.entry.items()
         }

@@ -35,7 +35,7 @@ class Fault(NamedTuple):
 
 
 def read(answer: Answer, taken: Mapping[str, str]) -> tuple[dict[str, str], list[Fault]]:
-    """The texts by aspect, and every fault of them. `taken` says of each text in use where it stands."""
+    """The texts by aspect, and every fault of them. `taken` says of each text in use, folded, where it stands."""
     found = _object(answer.text)
     if found is None:
         return {}, [Fault("", answer.problem or "holds no JSON object")]
@@ -50,9 +50,10 @@ def read(answer: Answer, taken: Mapping[str, str]) -> tuple[dict[str, str], list
     faults = []
     for aspect, text in entry.items():
         faults += [Fault(aspect, what) for what in _faults(text)]
-        if text in used:
-            faults.append(Fault(aspect, f"is the same text as {used[text]}"))
-        used[text] = f"the {aspect}"
+        same = packs.folded(text)
+        if same in used:
+            faults.append(Fault(aspect, f"is the same text as {used[same]}"))
+        used[same] = f"the {aspect}"
     return entry, faults
 
 
@@ -71,8 +72,8 @@ def _object(text: str) -> dict[str, Any] | None:
 
 def _faults(text: str) -> list[str]:
     faults = []
-    if "\ufffd" in text or re.search(r"[\x00-\x1f\x7f]", text) or _surrogates(text):
-        return ["holds a character that is none"]
+    if packs.NO_TEXT.search(text):
+        return ["holds a character that is no text"]
     sentences = linting.sentences(text)
     if sentences > linting.SENTENCES:
         faults.append(f"has {sentences} sentences; 1 to {linting.SENTENCES} are wanted")
@@ -87,10 +88,6 @@ def _faults(text: str) -> list[str]:
     if tokens > packs.CLIP_TOKENS:
         faults.append(f"has {tokens} CLIP tokens, and {packs.CLIP_TOKENS} fit; it must be shorter")
     return faults
-
-
-def _surrogates(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _language(text: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from avgzsl_bench.errors import AvgzslError
-from avgzsl_bench.text import models
+from avgzsl_bench.text import models, transformer
 from avgzsl_bench.text.describing.answers import Answer
 
 ANSWER_TOKENS = 512  # three descriptions take some 150
@@ -59,10 +59,12 @@ class Local:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         models.quiet()
-        with models.loading(self._folder, "causal language model"):
+        with models.loading(self._folder, "causal language model"), transformer.silent():
             tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-            model = AutoModelForCausalLM.from_pretrained(self._folder, local_files_only=True).to(self._device).eval()
-        return tokenizer, model
+            model, report = AutoModelForCausalLM.from_pretrained(self._folder, local_files_only=True, output_loading_info=True)
+            if missing := report["missing_keys"]:
+                raise ValueError(f"it lacks {min(missing)}")
+            return tokenizer, model.to(self._device).eval()
 
 
 def _tokens(tokenizer: Any, messages: Sequence[dict[str, str]]) -> Any:

@@ -25,6 +25,15 @@ OPENAI = {  # the same weights as open_clip's tag openai
     "openai/clip-vit-large-patch14": "ViT-L-14",
     "openai/clip-vit-large-patch14-336": "ViT-L-14-336",
 }
+HOMES = {  # of open_clip's tag openai, as its table has them: asking it costs seconds of import, whenever encoders are listed
+    "ViT-B-32": "timm/vit_base_patch32_clip_224.openai",
+    "ViT-B-16": "timm/vit_base_patch16_clip_224.openai",
+    "ViT-L-14": "timm/vit_large_patch14_clip_224.openai",
+    "ViT-L-14-336": "timm/vit_large_patch14_clip_336.openai",
+}
+
+
+FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # of open_clip on the hub, the safe format first
 
 
 class Clip(models.HubEncoder):
@@ -90,7 +99,12 @@ class Clip(models.HubEncoder):
         lengths = [len(tokenizer.encode(text)) + 2 for text in texts]  # the start and the end of a text are tokens too
         models.fit(texts, lengths, tokenizer.context_length, self.settings.long_texts)
         model = self._model()
-        return models.encoded(texts, self.settings, lambda batch: model.encode_text(tokenizer(batch).to(self.settings.device)))
+
+        def vectors(batch: list[str]) -> Any:
+            # some architectures (CoCa) scale to length one unless told
+            return model.encode_text(tokenizer(batch).to(self.settings.device), normalize=False)
+
+        return models.encoded(texts, self.settings, vectors)
 
     def _config(self) -> dict[str, Any]:
         """The architecture. Raises AvgzslError for an unknown one, and for a tokenizer that would need the network."""
@@ -112,12 +126,14 @@ class Clip(models.HubEncoder):
 
     def _source(self) -> tuple[str, ...]:
         """Hub repository of the weights, then the names they may have there, the safe format first."""
+        if self.settings.pretrained == "openai" and self.settings.model in HOMES:
+            return (HOMES[self.settings.model], *FILES)
         self._config()
         repo, _, name = self._table_entry().get("hf_hub", "").rpartition("/")
         if not repo:
             raise self._no_weights()
-        if name in ("", "open_clip_pytorch_model.bin"):
-            return (repo, "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+        if name in ("", FILES[1]):
+            return (repo, *FILES)
         return (repo, *dict.fromkeys([str(Path(name).with_suffix(".safetensors")), name]))
 
     def _no_weights(self) -> AvgzslError:

@@ -2,7 +2,7 @@
 
 The instruction stands before each text and is read with it, but the mean is over the tokens of the text alone; a dense
 layer and scaling to length one follow. The default instruction is the paper's template, "Represent the (domain) (text type)
-for (objective):", filled for this use; KDA does not say which one it used.
+for (objective):", filled for this use. KDA's paper names none; a line commented out in its code says "Represent the Action:".
 """
 
 from pathlib import Path
