@@ -214,7 +214,11 @@ class Loss:
 
 
 class TextEncoder:
-    """Turns texts into vectors. Building one reads no weights: `encode` does, so that a cache hit costs nothing."""
+    """Turns texts into vectors. Building one reads no weights: `encode` does, so that a cache hit costs nothing.
+
+    Settings called path, dataset, device, batch_size or timeout say where weights lie and how encoding is carried out: they
+    enter no identity and no key of the cache. What decides vectors is another setting, or part of `revision`.
+    """
 
     licence: ClassVar[str] = ""
     extra: ClassVar[str] = ""  # the optional dependency group it needs, named in the error when missing
