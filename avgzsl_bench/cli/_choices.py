@@ -19,7 +19,10 @@ Text = Annotated[
 ]
 Aspects = Annotated[str, typer.Option(help="Texts of a class to use, such as name,definition; all of them if left out.")]
 Prompts = Annotated[
-    str, typer.Option(help="Prompt set to put around class names (`avgzsl text list`).", autocompletion=_complete.prompts)
+    str,
+    typer.Option(
+        help="Prompt set to put around class names (`avgzsl text list`), or its file.", autocompletion=_complete.prompts
+    ),
 ]
 RulesName = Annotated[str, typer.Option("--rules", help="Rules: corrected or reference.", autocompletion=_complete.rules)]
 Set = Annotated[

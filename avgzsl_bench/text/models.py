@@ -64,11 +64,15 @@ def fit(texts: Sequence[str], lengths: Sequence[int], limit: int, long_texts: st
     if long and long_texts == "refuse":
         text, length = long[0]
         raise AvgzslError(
-            f"text {text[:60]!r}... has {length} tokens and the model reads {limit}; shorten it, "
+            f"text {_start(text)!r} has {length} tokens and the model reads {limit}; shorten it, "
             "choose another encoder, or let it be cut (encoder.long_texts=cut)"
         )
     if long:
-        log.warning("%d texts are cut to the first %d tokens, such as %r", len(long), limit, long[0][0][:60])
+        log.warning("%d texts are cut to the first %d tokens, such as %r", len(long), limit, _start(long[0][0]))
+
+
+def _start(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 class HubEncoder(TextEncoder):

@@ -35,6 +35,8 @@ def find(source: str, dataset: str, encoders: Sequence[str]) -> Prompts:
     """
     path = Path(source).expanduser() if source.endswith(".toml") else FOLDER / f"{source}.toml"
     if not path.is_file():
+        if source.endswith(".toml"):
+            raise AvgzslError(f"prompt set {source} is no file; check the path, or name a set of `avgzsl text list`")
         raise AvgzslError(plugins.unknown("prompt set", source, names(), "avgzsl text list"))
     found = _read(path)
     tables = {key: value for key, value in found.items() if isinstance(value, dict)}

@@ -16,6 +16,7 @@ NAME = "name"  # the aspect that is the class name itself
 ASPECTS = (NAME, *packs.ASPECTS)
 # text source -> the encoders that the reference code has for it, the usual one first (clip+clap is ClipClap's)
 REFERENCE: Mapping[str, tuple[str, ...]] = MappingProxyType({NAMES: ("word2vec", "clip+clap"), "kda": ("clip",)})
+NAMED_ONLY = frozenset({"word2vec"})  # encoders that are tables of class names, and read no other text
 CLIPCLAP_UCF = MappingProxyType({"HandstandPushups": "Hand Stand Pushups"})  # split by hand, as the files of its clips have it
 
 
@@ -64,8 +65,8 @@ def served(choice: Choice, dataset: str, classes: Sequence[ClassInfo], encoder: 
     Corrected rules join by name. Reference rules keep the row order of the reference loaders, which index by class id a list
     of another order: the class names sorted, KDA's description file as it lies.
 
-    Raises AvgzslError for an unknown source, aspect or prompt set, a source that does not cover the classes, and under
-    reference rules any (source, encoder) that the reference code does not have.
+    Raises AvgzslError for an unknown source, aspect or prompt set, a source that does not cover the classes, texts other than
+    class names for a table of those, and under reference rules any (source, encoder) that the reference code does not have.
     """
     if rules == "reference" and encoder not in REFERENCE.get(choice.source, ()):
         pairs = " or ".join(f"--text {source} --encoder {name}" for source, names in REFERENCE.items() for name in names)
@@ -83,6 +84,11 @@ def served(choice: Choice, dataset: str, classes: Sequence[ClassInfo], encoder: 
         rows = [rows[i] for i in row_order(choice.source, dataset, classes, encoder)]
     aspects = _aspects(choice, tuple(rows[0]))
     label += f":{'+'.join(aspects)}" if aspects != tuple(rows[0]) else ""
+    tables = sorted(NAMED_ONLY & set(encoder.split(JOIN)))
+    if tables and (aspects != (NAME,) or choice.prompts):
+        raise AvgzslError(
+            f"{tables[0]} has vectors of class names alone, not of {choice}; use --text names, no --prompts, or another encoder"
+        )
     texts = tuple(tuple(row[aspect] for aspect in aspects) for row in rows)
     return _prompted(Served(label, texts, aspects), choice, dataset, encoder)
 

@@ -19,7 +19,9 @@ def command(
         str,
         typer.Option("--dataset", help="Data set whose word vectors are imported (word2vec).", autocompletion=_complete.datasets),
     ] = "",
-    source: Annotated[str, typer.Option("--from", help="File to import word vectors from (word2vec).")] = "",
+    source: Annotated[
+        str, typer.Option("--from", help="File that is here already: word vectors (word2vec), or WavCaps' checkpoint (clap).")
+    ] = "",
 ) -> None:
     """Fetch an encoder's weights, or import its vectors."""
     from avgzsl_bench import config, datasets, text

@@ -1,5 +1,7 @@
 """`avgzsl text list`: the texts that a class can have."""
 
+from typing import Annotated
+
 import typer
 
 from avgzsl_bench.cli import _complete
@@ -9,7 +11,9 @@ EPILOG = "Example: avgzsl text list ucf"
 
 
 def command(
-    dataset: str = typer.Argument(None, help="Data set; all of them if left out.", autocompletion=_complete.datasets),
+    dataset: Annotated[
+        str | None, typer.Argument(help="Data set; all of them if left out.", autocompletion=_complete.datasets)
+    ] = None,
 ) -> None:
     """List the class texts of data sets (names and description packs) and the prompt sets for names."""
     from avgzsl_bench import datasets

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 KEY = "OPENAI_API_KEY"
 ENDPOINT = "OPENAI_BASE_URL"
 OPENAI = "https://api.openai.com/v1"
+PLAIN = re.compile(r"[!-~]+")  # what addresses and keys are made of
 PLACEHOLDER = 12  # a key of fewer letters is one that a local server asks for, and may be a word
 
 
@@ -104,7 +105,7 @@ def _host(url: str) -> str:
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         parts, port = urlsplit(""), ""
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not PLAIN.fullmatch(url) or parts.scheme not in ("http", "https") or not parts.hostname:
         raise AvgzslError("the endpoint is no URL of a server; give one such as http://localhost:8000/v1")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise AvgzslError(f"the endpoint at {parts.hostname} holds more than an address; give its key as ${KEY}, not in the URL")
@@ -115,7 +116,7 @@ def _key(needed: bool) -> str:
     key = os.environ.get(KEY, "").strip()
     if needed and not key:
         raise AvgzslError(f"OpenAI's server needs a key; set ${KEY}, or give the --endpoint of another server")
-    if key and not re.fullmatch(r"[!-~]+", key):
+    if key and not PLAIN.fullmatch(key):
         raise AvgzslError(f"${KEY} holds a character that no key has, such as a space; set it again")
     return key
 

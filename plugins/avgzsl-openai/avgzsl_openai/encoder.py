@@ -6,6 +6,7 @@ The key is read from OPENAI_API_KEY, sent to the endpoint, and appears in no mes
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,7 @@ log = logging.getLogger("avgzsl_bench.text.openai")  # `avgzsl text encode` show
 
 KEY = "OPENAI_API_KEY"
 OPENAI = "api.openai.com"
+PLAIN = re.compile(r"[!-~]+")  # what addresses and keys are made of
 ADVICE = {
     400: "check encoder.model and encoder.dimensions, and that no text is too long for the model",
     401: f"set {KEY} to a key of this endpoint",
@@ -102,7 +104,7 @@ class OpenAI(TextEncoder):
         key = os.environ.get(KEY, "").strip()
         if not key and self.host == OPENAI:
             raise AvgzslError(f"{OPENAI} wants a key; set the environment variable {KEY} to yours")
-        if not key.isascii() or not key.isprintable() or " " in key:
+        if key and not PLAIN.fullmatch(key):
             raise AvgzslError(f"{KEY} holds a space, a line break or a sign that no key has; set it to the key alone")
         return key
 
@@ -154,7 +156,7 @@ def _check_address(endpoint: str) -> None:
     """Refuse what is no address, and one that holds a secret: settings are recorded, so it is not repeated here either."""
     try:
         parts = urlsplit(endpoint)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        usable = PLAIN.fullmatch(endpoint) and parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:  # a port that is no number, a bracket that is not closed
         usable = False
     if not usable:
