@@ -151,6 +151,18 @@ def test_two_settings_never_share_a_cell():
     assert {line.subject for line in figure.lines if line.measured} > {(PACK, "text_sha256=cccccccc")}
 
 
+def test_the_plugin_that_an_encoder_is_from_parts_no_tables_and_mixes_no_versions():
+    (grid,) = tables([run(hm=0.4), run(0, "openai", hm=0.2, distributions={"openai": "theirs 1"})])
+    assert set(measured(grid)) == {("clip", "ucf"), ("openai", "ucf")}
+    (grid,) = tables([run(0, "openai", hm=hm, distributions={"openai": f"theirs {hm}"}) for hm in (0.2, 0.3)])
+    assert [row[0] for row in measured(grid).values()] == [1, 1]
+
+
+def test_what_is_no_complete_run_is_told():
+    found = ablation.build([run(), run(1, status="failed")], remarks=["a remark"])
+    assert found.remarks == ("a remark", "1 of 2 records are left out: they are not complete runs.")
+
+
 def test_an_encoder_that_is_not_installed_shares_the_table():
     (grid,) = tables([run(hm=0.4), run(0, "stranger", hm=0.2)])
     assert set(measured(grid)) == {("clip", "ucf"), ("stranger", "ucf")}

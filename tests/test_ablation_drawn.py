@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from test_ablation import only_built_ins, run  # noqa: F401  (the fixture acts b
 from avgzsl_bench import board, hookimpl, plugins
 from avgzsl_bench.board import ablation
 from avgzsl_bench.board.cells import METRICS
+from avgzsl_bench.board.grids import Column, Line
+from avgzsl_bench.cli.text import ablation as command
 from avgzsl_bench.errors import AvgzslError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -103,6 +106,28 @@ def test_the_commands_it_ends_with_fill_the_missing_cells(avgzsl, tmp_path):
     assert (code, err) == (0, "")
     assert "not run" not in out
     assert "SYNTHETIC" in out
+
+
+def test_a_command_fills_no_column_of_other_data():
+    options = [("--method", "eszsl"), ("--dataset", "demo"), ("--encoder", "hashed"), ("--text", "names")]
+    column = Column("demo", "demo", "main", synthetic=True)
+    assert command._fills(options, column)
+    assert not command._fills(options, column._replace(synthetic=False))
+    for key in ("features_sha256", "dataset_revision"):
+        assert not command._fills(options, column._replace(content=((key, "of others"),)))
+
+
+def test_a_command_says_all_that_makes_its_table_and_its_line():
+    (*_, grid) = [grid for grid in ablation.build([run(settings={"epochs": 2})]).grids if grid.setting.changed]
+    assert ("--set", "epochs=2") in command._options(grid, grid.lines[0], grid.columns[0])
+    strange = grid.setting._replace(rules="reference", form="paper", changed=("batch_size=8", "epochs=1 | 2"))
+    line, column = Line(("clip", "model=ViT-L-14")), Column("ucf", "clip_clap", "main")
+    options = command._options(replace(grid, kind="encoder", fixed=(ablation.OURS,), setting=strange), line, column)
+    told = [f"{flag} {value}" for flag, value in options]
+    for one in ("--rules reference", "--set form=paper", "--set batch_size=8", "--set encoder.model=ViT-L-14", "--split main"):
+        assert one in told
+    assert "--search epochs=1,2" in told
+    assert "--set epochs=1 | 2" not in told
 
 
 def test_no_command_for_what_is_not_on_this_machine(avgzsl, tmp_path, monkeypatch):

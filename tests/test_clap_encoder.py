@@ -84,6 +84,11 @@ def test_vectors_are_of_length_one_by_default(towers, tower):
     assert np.allclose(encode(towers[tower]), raw / lengths, atol=1e-6)
 
 
+def test_wavcaps_reads_names_without_their_capitals(tiny_wavcaps):
+    assert np.allclose(encode(tiny_wavcaps, ["Play The Guitar"]), encode(tiny_wavcaps, ["play the guitar"]), atol=1e-6)
+    assert not np.allclose(encode(tiny_wavcaps, ["Play The Guitar"]), encode(tiny_wavcaps, ["archery"]), atol=1e-3)
+
+
 @pytest.mark.parametrize("tower", ["laion", "wavcaps"])
 @pytest.mark.parametrize("size", [1, 2])
 def test_batches_do_not_matter(towers, tower, size):
@@ -173,6 +178,10 @@ def test_the_vocabulary_in_the_hub_cache_is_used(empty_hub, tiny_wavcaps, tmp_pa
     alone = {**tiny_wavcaps, "path": str(shutil.copy(tiny_wavcaps["path"], tmp_path))}
     assert build(alone).revision == build(tiny_wavcaps).revision
     assert np.array_equal(encode(alone), encode(tiny_wavcaps))
+    own = build(tiny_wavcaps).revision
+    (snapshot / "vocab.txt").write_text("[PAD]\nanother")
+    assert build(tiny_wavcaps).revision == own, "the one beside the checkpoint counts more"
+    assert build(alone).revision != own
 
 
 def test_foreign_weights_are_refused_in_one_line(tiny_bert, tiny_wavcaps, tmp_path, capfd):

@@ -5,9 +5,10 @@ import time
 from itertools import pairwise
 
 import pytest
-from chat_server import changed, cut, cut_within, entry, failed, log, pack_path, raw, reply, slow, status
+from chat_server import changed, cut, cut_within, entry, failed, good, log, pack_path, raw, reply, slow, status
 
 from avgzsl_bench import datasets
+from avgzsl_bench.contracts import ClassInfo
 from avgzsl_bench.files import data_root
 from avgzsl_bench.text import packs
 from avgzsl_bench.text.describing import questions
@@ -32,6 +33,24 @@ def test_the_question_says_what_the_class_is_and_stands_beside():
     told = {next(iter(each.values())).split("The data set: ")[1].split("\n")[0] for each in about.values()}
     assert len(told) == 3
     assert all("$" not in text and '{"definition": "..."' in text for each in about.values() for text in each.values())
+
+
+def test_neighbours_share_rare_words_first_then_letters():
+    names = [
+        "playing drum",
+        "dog barking",
+        "playing bass",
+        "beating drums",
+        "playing cello",
+        "playing drill",
+        "play a drum loudly",
+    ]
+    names += [f"playing {what}" for what in ("harp", "lute", "oboe")]
+    asked = questions.of_classes("demo", [ClassInfo(name, name, "train") for name in names])["playing drum"]
+    near = next(line for line in asked.splitlines() if "; " in line and "beating drums" in line)
+    assert "play a drum loudly; beating drums; playing drill; " in near
+    assert near.count("; ") == 5
+    assert "dog barking" not in asked
 
 
 def test_a_table_of_ones_own_is_told_of_in_its_owners_words(describe, mini, server):
@@ -179,6 +198,15 @@ def test_a_server_that_stays_so_is_one_line(describe, mini, server, said):
     server.script, server.asked = {}, []
     assert describe()[0] == 0
     assert sorted(server.names()) == sorted(mini[4:])
+
+
+def test_what_a_server_says_is_cut_short_and_what_it_counts_is_checked(describe, mini, server):
+    server.script[mini[0]] = [status(404, "no such model, " * 40)]
+    assert len(failed(describe("--concurrency", "1"))) < 400
+    code, answer = good(mini[0])
+    server.script[mini[0]] = [(code, {**answer, "usage": {"prompt_tokens": "many", "completion_tokens": None}})]
+    assert describe()[0] == 0
+    assert next(line["tokens"] for line in log() if line["class"] == mini[0]) == [0, 0]
 
 
 def test_nobody_there_is_one_line(avgzsl, mini):

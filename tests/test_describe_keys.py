@@ -98,13 +98,25 @@ def test_a_key_in_the_endpoint_is_refused_and_not_shown(refused, where):
     assert KEY not in said
 
 
-def test_nor_in_its_query(refused):
-    said = refused("text", "describe", "demo", "--model", "m", "--yes", "--endpoint", f"http://localhost/v1?key={KEY}")
+@pytest.mark.parametrize("sign", ["?key=", "#"])
+def test_nor_after_its_path(refused, sign):
+    said = refused("text", "describe", "demo", "--model", "m", "--yes", "--endpoint", f"http://localhost/v1{sign}{KEY}")
     assert "not in the URL" in said
     assert KEY not in said
 
 
-@pytest.mark.parametrize("endpoint", ["localhost:8000", "http://", "ftp://localhost/v1", "http://localhost:port/v1", "nonsense"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "localhost:8000",
+        "http://",
+        "ftp://localhost/v1",
+        "http://localhost:port/v1",
+        "http://local\nhost/v1",
+        "http://é..x/v1",
+        "nonsense",
+    ],
+)
 def test_an_endpoint_that_is_none(refused, endpoint):
     said = refused("text", "describe", "demo", "--model", "m", "--yes", "--endpoint", endpoint)
     assert "the endpoint is no URL of a server; give one such as http://localhost:8000/v1" in said
@@ -113,4 +125,10 @@ def test_an_endpoint_that_is_none(refused, endpoint):
 def test_the_endpoint_of_the_environment(avgzsl, mini, server, monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     assert avgzsl("text", "describe", "mini", "--model", "m", "--yes")[0] == 0
+    assert len(server.asked) == len(mini)
+
+
+def test_an_endpoint_that_is_given_counts_more(describe, mini, server, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    assert describe("--retries", "0")[0] == 0
     assert len(server.asked) == len(mini)

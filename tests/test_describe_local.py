@@ -9,11 +9,16 @@ from chat_server import CLASS, entry, failed, log, pack_path
 from avgzsl_bench import datasets
 from avgzsl_bench.files import data_root
 from avgzsl_bench.text import packs
+from avgzsl_bench.text.describing import questions
+from avgzsl_bench.text.describing.local import ANSWER_TOKENS, Local
 from avgzsl_bench.text.models import quiet
 
 pytest_plugins = ("describe_fixtures", "tiny_models")
 
-TEMPLATE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+TEMPLATE = (
+    "{% if enable_thinking is not defined or enable_thinking %}<think>{% endif %}"
+    + "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+)
 LETTERS = [chr(code) for code in range(32, 127)] + ["\n"]
 
 
@@ -114,6 +119,19 @@ def test_it_is_told_what_was_wrong(avgzsl, mini, offline, tiny_model, monkeypatc
 def test_a_model_that_reads_too_little(avgzsl, mini, tiny_model):
     line = failed(local(avgzsl, tiny_model(positions=1024)))
     assert "model 'tiny-model' reads 1024 tokens, and a question with its answer takes 1" in line
+
+
+def test_an_answer_must_fit_behind_the_longest_question(avgzsl, mini, tiny_model, monkeypatch):
+    speaking(monkeypatch, lambda prompt: json.dumps(entry(CLASS.search(prompt)[1])))
+    asked = questions.of_classes("mini", datasets.get("mini").classes("main"))
+    whole = max(map(len, asked.values())) + len("\n\n") + ANSWER_TOKENS
+    assert f"reads {whole - 1} tokens" in failed(local(avgzsl, tiny_model(positions=whole - 1)))
+    assert local(avgzsl, tiny_model(positions=whole))[0] == 0
+
+
+def test_the_folder_one_is_in_has_a_name_too(tiny_model, monkeypatch):
+    monkeypatch.chdir(tiny_model())
+    assert Local(".").model == "tiny-model"
 
 
 def test_a_model_that_is_not_here(refused, empty_hub):

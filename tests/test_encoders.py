@@ -280,9 +280,25 @@ def test_hashed_refuses_a_text_without_words():
 
 def test_word2vec_unknown_text_is_named(tmp_path):
     np.save(tmp_path / "made_up.npy", np.array({"archery": np.ones(3, np.float32)}, dtype=object), allow_pickle=True)
-    with pytest.raises(AvgzslError, match="has no vector for 'rowing'") as error:
+    with pytest.raises(AvgzslError, match=r"made_up\.npy has no vector for 'rowing'") as error:
         encode("word2vec", {"path": str(tmp_path / "made_up.npy")}, ["archery", "rowing"])
     one_line(error)
+
+
+def test_word2vec_revision_follows_names_and_vectors_and_no_order(tmp_path):
+    def revision(**table):
+        vectors = {name: np.full(3, value, np.float32) for name, value in table.items()}
+        np.save(tmp_path / "made_up.npy", np.array(vectors, dtype=object), allow_pickle=True)
+        return build("word2vec", {"path": str(tmp_path / "made_up.npy")}).revision
+
+    assert revision(archery=1, rowing=2) == revision(rowing=2, archery=1)
+    assert len({revision(archery=1, rowing=2), revision(archery=1, rowing=3), revision(archery=1, diving=2)}) == 3
+
+
+def test_word2vec_is_imported_nowhere_else(tmp_path):
+    np.save(tmp_path / "made_up.npy", np.array({"archery": np.ones(3, np.float32)}, dtype=object), allow_pickle=True)
+    with pytest.raises(AvgzslError, match=r"data set '\.\./ucf' is no plain name"):
+        build("word2vec", {"path": str(tmp_path / "made_up.npy"), "dataset": "../ucf"}).fetch()
 
 
 def test_word2vec_import_keeps_the_vectors(shared):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avgzsl_bench import config, contracts, identity, plugins, run, text
+from avgzsl_bench import config, contracts, datasets, identity, plugins, run, text
 from avgzsl_bench.contracts import ClassInfo, FeatureSet, TextEncoder
 from avgzsl_bench.datasets import demo
 from avgzsl_bench.errors import AvgzslError
@@ -176,6 +176,24 @@ def test_bad_prompt_sets_are_one_line(tmp_path, change, encoder, message):
 def test_unknown_prompt_sets_are_one_line():
     with pytest.raises(AvgzslError, match="unknown prompt set 'clipclop'"):
         prompting.find("clipclop", "toy", ["hashed"])
+    with pytest.raises(AvgzslError, match=r"prompt set nowhere\.toml is no file; check the path"):
+        prompting.find("nowhere.toml", "toy", ["hashed"])
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        (Choice("descriptions"), "descriptions"),
+        (Choice("descriptions", ("sound",)), "descriptions:sound"),
+        (Choice(prompts="single"), "names/single"),
+    ],
+)
+@pytest.mark.parametrize("encoder", ["word2vec", "clip+word2vec"])
+def test_tables_of_class_names_are_given_nothing_else(choice, said, encoder):
+    classes = datasets.get("ucf").classes("main")
+    with pytest.raises(AvgzslError, match=f"word2vec has vectors of class names alone, not of {said}; use --text names"):
+        sources.served(choice, "ucf", classes, encoder, "corrected")
+    assert sources.served(Choice("descriptions", ("name",)), "ucf", classes, encoder, "corrected").aspects == ("name",)
 
 
 # aspects

@@ -84,7 +84,9 @@ def test_the_key_goes_to_the_endpoint_and_a_server_without_keys_needs_none(serve
     encode("openai", settings(served))
     monkeypatch.delenv("OPENAI_API_KEY")
     encode("openai", settings(served))
-    assert [key for _, key, _ in served.requests] == [f"Bearer {SECRET}", "Bearer none"]
+    monkeypatch.setenv("OPENAI_API_KEY", f" {SECRET}\n")
+    encode("openai", settings(served))
+    assert [key for _, key, _ in served.requests] == [f"Bearer {SECRET}", "Bearer none", f"Bearer {SECRET}"]
 
 
 @pytest.mark.parametrize("trouble", [server.refuse(429, retry_after_ms=1), server.refuse(500, retry_after_ms=1), server.hang_up])
@@ -146,9 +148,16 @@ def test_a_width_other_than_asked_is_one_line(served):
 def test_nobody_listening_is_one_line(served):
     given = settings(served)
     served.server_close()
-    with pytest.raises(AvgzslError, match=r"connection to 127\.0\.0\.1:\d+ failed") as error:
+    with pytest.raises(AvgzslError, match=r"connection to 127\.0\.0\.1:\d+ failed \(.*refused") as error:
         encode("openai", given)
     one_line(error)
+
+
+def test_a_server_that_says_much_is_cut_short(served):
+    served.script = [server.refuse(404, "no such model, " * 40)]
+    with pytest.raises(AvgzslError, match="answered 404") as error:
+        encode("openai", settings(served))
+    assert len(one_line(error)) < 300
 
 
 # settings, key and identity
@@ -161,8 +170,12 @@ def test_nobody_listening_is_one_line(served):
         ("ftp://host/v1", "is no address"),
         ("http://host:port/v1", "is no address"),
         ("", "is no address"),
+        ("http:///v1", "is no address"),
+        ("http://ho\nst/v1", "is no address"),
+        ("http://é..x/v1", "is no address"),
         (f"https://me:{SECRET}@host/v1", "holds a password"),
         (f"https://host/v1?key={SECRET}", "holds a password or a query"),
+        (f"https://host/v1#{SECRET}", "holds a password or a query"),
     ],
 )
 def test_an_endpoint_that_is_none_or_holds_a_secret_is_refused(endpoint, message):
@@ -171,7 +184,10 @@ def test_an_endpoint_that_is_none_or_holds_a_secret_is_refused(endpoint, message
     assert SECRET not in one_line(error)
 
 
-@pytest.mark.parametrize(("key", "message"), [("", "wants a key; set the environment variable"), ("sk a\nb", "holds a space")])
+KEYS = [(" ", "wants a key; set the environment variable"), *((f"sk a{sign}b", "holds a space") for sign in " \n\x07é")]
+
+
+@pytest.mark.parametrize(("key", "message"), KEYS)
 def test_a_key_that_is_missing_or_broken_is_one_line(key, message, monkeypatch, socket_disabled):
     monkeypatch.setenv("OPENAI_API_KEY", key)
     with pytest.raises(AvgzslError, match=message) as error:

