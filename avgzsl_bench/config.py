@@ -97,11 +97,18 @@ def resolve(
         encoder_settings=changed_settings(encoder, given.encoder),
         recipe=f"{recipe.key} ({recipe.source})" if recipe else "default",
         text=text,
-        rules="reference" if rules == "reference" else "corrected",
+        rules=checked_rules(rules),
         selection=selection,
         search=candidates,
     )
     return tuple(replace(config, seed=seed) for seed in (_numbers(seeds) if kind.seeded else [0]))
+
+
+def checked_rules(name: str) -> Rules:
+    """The rules of a name. Raises AvgzslError for others."""
+    if name not in get_args(Rules):
+        raise AvgzslError(f"--rules {name!r}; choose corrected or reference")
+    return "reference" if name == "reference" else "corrected"
 
 
 def _check_prompts(text: Choice, settings: Settings) -> None:
@@ -139,8 +146,7 @@ def choose_features(data: Dataset, name: str, features: str | None, split: str |
 
 
 def _check_choices(method: str, kind: type[Method], data: Dataset, features: str, rules: str, selection: str) -> None:
-    if rules not in get_args(Rules):
-        raise AvgzslError(f"--rules {rules!r}; choose corrected or reference")
+    checked_rules(rules)
     if selection not in ("validation", "test"):
         raise AvgzslError(f"--selection {selection!r}; choose validation or test")
     if selection == "test" and rules != "reference":

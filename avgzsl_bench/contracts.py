@@ -224,6 +224,7 @@ class TextEncoder:
     extra: ClassVar[str] = ""  # the optional dependency group it needs, named in the error when missing
     libraries: ClassVar[tuple[str, ...]] = ()  # distributions, beside torch, of which another version may give other vectors
     version: ClassVar[int] = 1  # raised when a change of this code alters its vectors; part of every record's identity
+    names_only: ClassVar[bool] = False  # whether it is a table of class names, which reads no other text
     remote: ClassVar[bool] = False  # whether `encode` asks a server: then only `avgzsl text encode` calls it
 
     class Settings(BaseModel):

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -70,19 +70,13 @@ def evaluate(
         raise AvgzslError(f"--bias {bias} is no number; give a finite one")
     words = sources.choose(text or sources.NAMES, aspects, prompts) if text or aspects or prompts else None
     chosen = {"method": method, "dataset": dataset, "encoder": encoder, "features": features, "split": split, "text": words}
-    chosen["rules"] = _checked_rules(rules)
+    chosen["rules"] = None if rules is None else config.checked_rules(rules)
     if scores is None:
         _refuse({"--name": name, "--manifest": manifest}, "--scores, and there are none")
         return _of_checkpoint(checkpoint, stage1, chosen, settings or {}, bias, Path(out), device)
     own = {"--checkpoint": checkpoint, "--method": method, "--encoder": encoder, "--text": words, "--set": settings}
     _refuse({**own, "--stage1": stage1}, "a checkpoint, not with --scores")
     return _of_scores(Path(scores), manifest, name, chosen, bias, Path(out), device)
-
-
-def _checked_rules(rules: str | None) -> str | None:
-    if rules is not None and rules not in get_args(Rules):
-        raise AvgzslError(f"--rules {rules!r}; choose corrected or reference")
-    return rules
 
 
 def _refuse(given: Mapping[str, Any], belongs_to: str) -> None:

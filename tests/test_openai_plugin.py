@@ -17,6 +17,7 @@ from avgzsl_bench import files, plugins, text
 from avgzsl_bench.contracts import ClassInfo
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.testing import kit
+from avgzsl_bench.text import ahead
 from avgzsl_bench.text.sources import Choice
 
 pytest.importorskip("openai", reason="needs the client that the plugin depends on")
@@ -213,7 +214,9 @@ def test_class_text_asks_only_when_allowed_and_only_once(served):
         text.class_text("toy", CLASSES, Choice(), "openai", given, "corrected")
     one_line(error)
     assert served.requests == []
-    table = text.class_text("toy", CLASSES, Choice(), "openai", given, "corrected", remote=True)
+    (task,) = ahead.plan("toy", CLASSES, Choice(), "openai", given, "corrected")
+    ahead.encode(task)
+    table = text.class_text("toy", CLASSES, Choice(), "openai", given, "corrected")
     again = text.class_text("toy", CLASSES, Choice(), "openai", {**given, "batch_size": 1, "timeout": 5}, "corrected")
     assert np.array_equal(table.vectors, again.vectors)
     assert table.encoder_settings == given

@@ -18,7 +18,7 @@ from avgzsl_bench.board.measured import Group, Record
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.published import PublishedRow
 from avgzsl_bench.text.packs import OURS
-from avgzsl_bench.text.sources import NAMES
+from avgzsl_bench.text.sources import JOIN, NAMES
 
 CONTENT = {"encoder": "encoder_revision", "text": "text_sha256"}  # what stands behind the name of one
 DATA = ("dataset_revision", "features_sha256")
@@ -110,7 +110,7 @@ def _setting(group: Group) -> Setting:
     usual = measured.usual(group) or {}
     settings = {key: value for key, value in group.settings.items() if not key.startswith("encoder.")}
     changed = [f"{key}={measured.short(value)}" for key, value in settings.items() if usual.get(key) != value]
-    encoders = [f"distributions.{name}" for name in group.identity["encoder"].split("+")]
+    encoders = [f"distributions.{name}" for name in group.identity["encoder"].split(JOIN)]
     told = {*group.settings, *DATA, *CONTENT.values(), *encoders, "selection"}
     versions = [f"{key}={value}" for key, value in group.facts.items() if key not in told]
     own = group.identity

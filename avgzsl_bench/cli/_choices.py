@@ -1,15 +1,12 @@
 """Choices that the verbs of class text share: the options, and whose setting is whose where several encoders are named."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from avgzsl_bench.cli import _complete
 from avgzsl_bench.errors import AvgzslError
-
-if TYPE_CHECKING:
-    from avgzsl_bench.contracts import Rules
 
 Text = Annotated[
     str,
@@ -36,7 +33,9 @@ def settings_of(encoder: str, encoders: Sequence[str], given: Mapping[str, str])
     A key is that of `avgzsl run` or of `avgzsl text fetch` (encoder.path, path); with several encoders, it names its own
     (encoder.clip.path). Raises AvgzslError for one that does not.
     """
-    parts, known = encoder.split("+"), {name for one in encoders for name in one.split("+")}
+    from avgzsl_bench.text.sources import JOIN
+
+    parts, known = encoder.split(JOIN), {name for one in encoders for name in one.split(JOIN)}
     found: dict[str, str] = {}
     for key, value in given.items():
         head, _, rest = key.removeprefix("encoder.").partition(".")
@@ -47,10 +46,3 @@ def settings_of(encoder: str, encoders: Sequence[str], given: Mapping[str, str])
         if head in parts:
             found[rest if len(parts) == 1 else f"{head}.{rest}"] = value
     return found
-
-
-def rules_of(name: str) -> "Rules":
-    """The rules of a name. Raises AvgzslError for others."""
-    if name not in _complete.RULES:
-        raise AvgzslError(f"--rules {name!r}; choose corrected or reference")
-    return "reference" if name == "reference" else "corrected"

@@ -18,11 +18,7 @@ EPILOG = "Example: avgzsl run --method eszsl --dataset demo"
 
 def command(
     method: list[str] = typer.Option(
-        ...,
-        "--method",
-        "-m",
-        help="Method to run; give it again for more (`avgzsl list methods`).",
-        autocompletion=_complete.methods,
+        ..., "--method", "-m", help="Method; give it again for more (`avgzsl list methods`).", autocompletion=_complete.methods
     ),
     dataset: str = typer.Option(..., "--dataset", "-d", help="Data set (`avgzsl data list`).", autocompletion=_complete.datasets),
     encoder: str = typer.Option(

@@ -50,16 +50,15 @@ def class_text(
     encoder: str,
     encoder_settings: Mapping[str, Any],
     rules: Rules,
-    remote: bool = False,
 ) -> TextTable:
-    """The text table of a data set; opens no socket, unless `remote` allows an encoder that lives elsewhere to be asked.
+    """The text table of a data set; opens no socket (`ahead.encode` asks an encoder that lives elsewhere).
 
     Raises AvgzslError for an unknown source, encoder or setting, for weights that are not on this machine (naming the
     command that gets them), and for a text source that the reference code never used under reference rules.
     """
     served = sources.served(choice, dataset, classes, encoder, rules)
     parts = build(encoder, encoder_settings, dataset)
-    tables = [_vectors(name, part, served, remote) for name, part in parts.items()]
+    tables = [_vectors(name, part, served) for name, part in parts.items()]
     if len(tables) > 1:
         tables = [unit(table) for table in tables]  # each alone, as ClipClap joins them: neither outweighs the other
     stops = np.cumsum([table.shape[-1] for table in tables]).tolist()
@@ -113,11 +112,11 @@ def _shared_out(encoder: str, settings: Mapping[str, Any]) -> dict[str, dict[str
     return shared
 
 
-def _vectors(name: str, encoder: TextEncoder, served: sources.Served, remote: bool) -> NDArray[np.float32]:
+def _vectors(name: str, encoder: TextEncoder, served: sources.Served) -> NDArray[np.float32]:
     """(classes, texts, dim); the prompts of a name are scaled to length one, averaged and scaled again, even if it is one."""
     wordings = [[served.wordings(name, i, text) for i, text in enumerate(row)] for row in served.texts]
     strings = served.strings(name)
-    vectors = cache.encoded(name, encoder, strings, remote)
+    vectors = cache.encoded(name, encoder, strings)
     index = {string: i for i, string in enumerate(strings)}
 
     def of(strings: list[str], prompted: bool) -> NDArray[np.float32]:

@@ -40,7 +40,7 @@ def encoded(name: str, encoder: TextEncoder, texts: Sequence[str], remote: bool 
                 f"encoder {name} asks a server, which a run never does, and these texts are not encoded yet; "
                 f"`avgzsl text encode DATASET --encoder {name}` encodes them, with the same --text and --set encoder.…"
             )
-        encoder.revision  # noqa: B018  (says which command gets weights that a remembered revision stood in for)
+        _revision(encoder)  # says which command gets weights that a remembered revision stood in for
         log.info("encoding %d texts with %s", len(missing), name)
         vectors = _checked(name, encoder.encode(missing), missing)
         _write(folder / f"{_hash(missing)}.safetensors", missing, vectors)

@@ -61,9 +61,14 @@ def sentences(text: str) -> int:
     return len(re.split(r"(?<=[.!?])[\"')]*\s+(?=[\"'(]*[A-Z0-9])", text.strip()))
 
 
+def ends(text: str) -> bool:
+    """Whether a text ends as a sentence does."""
+    return bool(re.search(r"[.!?][\"')]*$", text.strip()))
+
+
 def _sentence_faults(aspect: str, texts: dict[str, str]) -> Iterator[str]:
     for name, text in texts.items():
-        if not re.search(r"[.!?][\"')]*$", text.strip()):
+        if not ends(text):
             yield f"{aspect} of {name!r} does not end as a sentence does: ...{text.strip()[-30:]!r}"
         if (count := sentences(text)) > SENTENCES:
             yield f"{aspect} of {name!r} has {count} sentences; {SENTENCES} are the most"

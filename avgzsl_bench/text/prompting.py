@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from avgzsl_bench import plugins
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.features import check_name
+from avgzsl_bench.text import packs
 
 FOLDER = Path(__file__).parent / "prompts"
 
@@ -56,8 +57,8 @@ def find(source: str, dataset: str, encoders: Sequence[str]) -> Prompts:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = tomllib.loads(packs.decoded(path))
+    except tomllib.TOMLDecodeError as error:
         raise AvgzslError(f"prompt set {path} cannot be read ({error}); give a TOML file in UTF-8") from error
     absent = [key for key in ("name", "version", "origin") if key not in found]
     if absent:

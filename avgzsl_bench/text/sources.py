@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+from avgzsl_bench import plugins
 from avgzsl_bench.contracts import ClassInfo, Rules
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.text import packs, prompting
@@ -16,7 +17,6 @@ NAME = "name"  # the aspect that is the class name itself
 ASPECTS = (NAME, *packs.ASPECTS)
 # text source -> the encoders that the reference code has for it, the usual one first (clip+clap is ClipClap's)
 REFERENCE: Mapping[str, tuple[str, ...]] = MappingProxyType({NAMES: ("word2vec", "clip+clap"), "kda": ("clip",)})
-NAMED_ONLY = frozenset({"word2vec"})  # encoders that are tables of class names, and read no other text
 CLIPCLAP_UCF = MappingProxyType({"HandstandPushups": "Hand Stand Pushups"})  # split by hand, as the files of its clips have it
 
 
@@ -28,7 +28,7 @@ class Choice(NamedTuple):
     prompts: str = ""  # a prompt set for class names, or none
 
     def __str__(self) -> str:
-        aspects = f":{'+'.join(self.aspects)}" if self.aspects else ""
+        aspects = f":{JOIN.join(self.aspects)}" if self.aspects else ""
         return f"{self.source}{aspects}{f'/{self.prompts}' if self.prompts else ''}"
 
 
@@ -83,8 +83,8 @@ def served(choice: Choice, dataset: str, classes: Sequence[ClassInfo], encoder: 
     if rules == "reference":
         rows = [rows[i] for i in row_order(choice.source, dataset, classes, encoder)]
     aspects = _aspects(choice, tuple(rows[0]))
-    label += f":{'+'.join(aspects)}" if aspects != tuple(rows[0]) else ""
-    tables = sorted(NAMED_ONLY & set(encoder.split(JOIN)))
+    label += f":{JOIN.join(aspects)}" if aspects != tuple(rows[0]) else ""
+    tables = [name for name in encoder.split(JOIN) if plugins.load("encoders", name).names_only]
     if tables and (aspects != (NAME,) or choice.prompts):
         raise AvgzslError(
             f"{tables[0]} has vectors of class names alone, not of {choice}; use --text names, no --prompts, or another encoder"

@@ -47,7 +47,7 @@ def _side(given: str) -> "tuple[str, Choice]":
     from avgzsl_bench.text import sources
 
     encoder, text, aspects, *_ = [*given.split(":", 2), "", ""]
-    return encoder, sources.choose(text or sources.NAMES, aspects.replace("+", ","))
+    return encoder, sources.choose(text or sources.NAMES, aspects.replace(sources.JOIN, ","))
 
 
 def _cells(found: "tuple[float, ...]") -> list[str]:

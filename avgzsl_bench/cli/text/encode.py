@@ -34,7 +34,7 @@ def command(
     for data in [datasets.get(name) for name in dict.fromkeys(dataset)]:
         for name in encoders:
             own = _choices.settings_of(name, encoders, given)
-            tasks += ahead.plan(data.name, data.classes(data.splits[0]), choice, name, own, _choices.rules_of(rules))
+            tasks += ahead.plan(data.name, data.classes(data.splits[0]), choice, name, own, config.checked_rules(rules))
     with _aloud():
         for task in tasks:
             seconds = ahead.encode(task)

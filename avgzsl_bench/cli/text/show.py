@@ -38,7 +38,7 @@ def command(
     classes = data.classes(data.splits[0])
     of, choice = _find(name, dataset, classes), sources.choose(text, aspects, prompts)
     asked = encoder or (sources.reference_encoder(text, None) if rules == "reference" else data.encoder)
-    arguments: dict[str, Any] = {"dataset": dataset, "classes": classes, "choice": choice, "rules": _choices.rules_of(rules)}
+    arguments: dict[str, Any] = {"dataset": dataset, "classes": classes, "choice": choice, "rules": config.checked_rules(rules)}
     served = sources.served(encoder=asked, **arguments)
     draw([Section(f"{classes[of].name} of {dataset}: {served.label}", _texts(served, of), ("aspect", "text"))])
     given = config.parse(set_ or [])

@@ -77,7 +77,7 @@ def _faults(text: str) -> list[str]:
     sentences = linting.sentences(text)
     if sentences > linting.SENTENCES:
         faults.append(f"has {sentences} sentences; 1 to {linting.SENTENCES} are wanted")
-    if not re.search(r"[.!?][\"')]*$", text):
+    if not linting.ends(text):
         faults.append("does not end as a sentence does")
     words = len(text.split())
     if words < MIN_WORDS:

@@ -20,6 +20,7 @@ from avgzsl_bench.text import models
 class Word2Vec(TextEncoder):
     """A table from class names to vectors, one table a data set; there is no model behind it."""
 
+    names_only = True
     licence = "CC-BY-SA-3.0 (the fastText vectors they were taken from)"
 
     class Settings(TextEncoder.Settings):
