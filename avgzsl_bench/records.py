@@ -20,6 +20,12 @@ TOLERANCE = 1e-9  # of a metric, as a fraction: the same counts divided by the s
 KEYS = ("schema", "run_id", "setting_id", "status", "source", "identity", "settings", "selection", "metrics", "per_class")
 
 
+class Record(dict[str, Any]):
+    """One record as JSON has it, and the file that it was read from (None: it was never in one)."""
+
+    path: Path | None = None
+
+
 def ids(identity: dict[str, Any], changed: dict[str, Any], search: Any) -> tuple[str, str]:
     """(run_id, setting_id): 16 hex of everything that decides the numbers, and the same without the seed.
 
@@ -45,7 +51,7 @@ def write(path: Path, record: dict[str, Any]) -> None:
     write_whole(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> Record:
     """One record. Raises AvgzslError when the file is not one."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -57,7 +63,17 @@ def read(path: Path) -> dict[str, Any]:
     if record["schema"] != SCHEMA:
         raise AvgzslError(f"record {path} has schema {record['schema']!r}, this version reads {SCHEMA}; update avgzsl-bench")
     _check_decisions(path, record)
-    return record
+    found = Record(record)
+    found.path = path
+    return found
+
+
+def decisions(record: dict[str, Any]) -> metrics.Decisions | None:
+    """The decisions beside a record; None where it was not read from a file, or has none."""
+    path = getattr(record, "path", None)
+    if path is None or not record.get("decisions"):
+        return None
+    return metrics.Decisions(**load_file(path.parent / record["decisions"]["path"]))
 
 
 def _check_decisions(path: Path, record: dict[str, Any]) -> None:
@@ -88,7 +104,7 @@ def find(root: Path) -> list[Path]:
     return sorted(root.rglob("record.json"))
 
 
-def read_all(root: Path) -> list[dict[str, Any]]:
+def read_all(root: Path) -> list[Record]:
     """Every record at or under a path, in the order of their paths. Raises AvgzslError as `find` and `read` do."""
     return [read(path) for path in find(root)]
 
