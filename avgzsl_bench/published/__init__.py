@@ -1,6 +1,6 @@
 """What papers print: recipes and numbers, one TOML file a paper, its stem the citation key.
 
-A file holds `title`, `authors`, `year`, `venue`, `url`, `citation` (BibTeX), and any number of
+A file holds `title`, `authors`, `year`, `venue`, `url`, `citation` (BibTeX; what is not known is left empty), and any number of
 
     [[recipe]]                     # settings that the paper, or its scripts, state for a method
     method = "kda"                 # "*" = any, also for dataset, features, split and form
@@ -14,23 +14,28 @@ A file holds `title`, `authors`, `year`, `venue`, `url`, `citation` (BibTeX), an
     settings = { epochs = 50 }     # keys of the method's Settings
 
     [[row]]                        # one printed result, per cent, as printed; a number that is not printed is left out
-    table = "1"
+    table = "1"                    # a figure is written out: "Figure 2"; left out: in no table of the paper that is known
     method = "kda"
     label = "KDA"
     dataset = "ucf"
-    features = "selavi"
+    features = "selavi"            # features that no data set here has keep a name of their own
     split = "main"
+    encoder = "clip"               # of the class text; left out: not stated, or none that is registered here
+    text = "kda"                   # "names" = class names; left out: not stated
     seen = 83.98
     unseen = 27.21
     harmonic_mean = 41.10
     zero_shot = 28.05
+    via = "where it was read"      # left out: in the paper; else a secondary table, somebody else's README
+    stated = false                 # left out: true; false = features and split are not said but found, as `note` tells
+    note = "what must be known with the number"
 
     [[row]]                        # the same of an ablation, which stands in no leaderboard; what it compares is named
-    ablation = "encoder"           # encoder (of one text) or text (by one encoder)
-    table = "5"                    # a figure is written out: "Figure 2"
-    encoder = "clip"               # left out: none that is registered here
-    text = "kda"
-    note = "what must be known with the number"
+    ablation = "weight"            # encoder (of one text), text (by one encoder), components, weight (of a loss), modality
+    table = "4"
+    method = "kda"
+    label = "1"                    # the row's name, as printed
+    variant = "lambda 1"           # in what it differs from the headline row of its system; left out: in nothing
 """
 
 import logging
@@ -48,6 +53,7 @@ log = logging.getLogger(__name__)
 
 ANY = "*"
 Percent = Annotated[float, Field(ge=0, le=100)]
+Kind = Literal["", "encoder", "text", "components", "weight", "modality"]  # of ablation; "" = main results
 
 
 class _Entry(BaseModel):
@@ -73,7 +79,7 @@ class PublishedRow(_Entry):
     """One printed result: one system on one data set, features and split. Per cent, as printed; None = not printed."""
 
     key: str = Field("", description="Citation key of the paper: the stem of its file.")
-    table: str
+    table: str = ""
     method: str
     label: str
     dataset: str
@@ -83,15 +89,20 @@ class PublishedRow(_Entry):
     unseen: Percent | None = None
     harmonic_mean: Percent | None = None
     zero_shot: Percent | None = None
-    ablation: Literal["", "encoder", "text"] = ""
     encoder: str = ""
     text: str = ""
+    ablation: Kind = ""
+    variant: str = ""
+    stated: bool = True
+    via: str = ""
     note: str = ""
 
     @property
     def printed_in(self) -> str:
-        """`Table 1 of chen2023`."""
-        return f"{self.table if ' ' in self.table else f'Table {self.table}'} of {self.key}"
+        """`Table 1 of chen2023`; `hong2023, read in ...` where the number was not read in the paper itself."""
+        table = self.table if " " in self.table else f"Table {self.table}"
+        paper = f"{table} of {self.key}" if self.table else self.key
+        return f"{paper}, read in {self.via}" if self.via else paper
 
 
 class Paper(_Entry):
@@ -99,7 +110,7 @@ class Paper(_Entry):
 
     key: str = ""
     title: str
-    authors: str
+    authors: str = Field("", description="Empty: not known.")
     year: int
     venue: str = ""
     url: str = ""
@@ -126,7 +137,7 @@ def recipes() -> list[Recipe]:
     return [recipe for paper in papers() for recipe in paper.recipe]
 
 
-def rows(ablation: Literal["", "encoder", "text"] = "") -> list[PublishedRow]:
+def rows(ablation: Kind = "") -> list[PublishedRow]:
     """Every printed result of every paper: those of leaderboards, or those of one kind of ablation."""
     return [row for paper in papers() for row in paper.row if row.ablation == ablation]
 
