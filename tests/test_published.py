@@ -40,25 +40,96 @@ def test_every_file_of_ours_can_be_read():
     assert all(paper.title and paper.year for paper in published.papers())
 
 
-def test_tables_1_and_2_are_as_printed(shared):
+THREE = ("ucf", "vggsound", "activitynet")
+TWO = ("ucf", "activitynet")
+TABLES = {"1": (13, 2, THREE), "2": (10, 2, THREE), "3": (5, 1, THREE), "4": (6, 1, TWO), "5": (5, 1, TWO), "6": (3, 1, TWO)}
+
+
+def of_chen2023():
+    (paper,) = [paper for paper in published.papers() if paper.key == "chen2023"]
+    return paper.row
+
+
+def numbers(row):
+    return tuple(value for value in (row.seen, row.unseen, row.harmonic_mean, row.zero_shot) if value is not None)
+
+
+@pytest.fixture
+def printed(shared):
+    """(table, label, data set, its numbers) of everything that the paper's text prints."""
     lines = (shared / "specs" / "kda-paper.txt").read_text().splitlines()
-    start = {number: next(i for i, line in enumerate(lines) if line.startswith(f"Table {number}.")) for number in "12"}
-    expected = set()
-    for number, systems in (("1", 13), ("2", 10)):
-        for line in lines[start[number] + 5 : start[number] + 5 + systems]:
-            label, _, *numbers = (part.strip() for part in line.strip("|").split("|"))
-            label = re.sub(r" \[\d+\]", "", label)
-            for k, dataset in enumerate(("ucf", "vggsound", "activitynet")):
-                expected.add((number, label, dataset, *map(float, numbers[4 * k : 4 * k + 4])))
-    ours = [row for row in published.rows() if row.key == "chen2023"]
-    found = {(r.table, r.label, r.dataset, r.seen, r.unseen, r.harmonic_mean, r.zero_shot) for r in ours}
-    assert found == expected
-    assert len(ours) == len(found) == 69
-    assert {(row.table, row.features, row.split) for row in ours} == {("1", "selavi", "main"), ("2", "c3d_vggish", "cls")}
+    found = []
+    for table, (systems, names, datasets) in TABLES.items():
+        start = next(i for i, line in enumerate(lines) if line.startswith(f"Table {table}.")) + 5
+        for line in lines[start : start + systems]:
+            label, *rest = (part.strip() for part in line.strip("|").split("|"))
+            values = [float(value) for value in rest[names - 1 :]]
+            width = len(values) // len(datasets)
+            assert len(values) == width * len(datasets)
+            label = re.sub(r" \[\d+\]|[ ${}]|\\mathcal", "", label) if table != "6" else label
+            found += [(table, label, name, tuple(values[width * k : width * k + width])) for k, name in enumerate(datasets)]
+    for label in ("Label name", "LLM generated text"):
+        values = re.findall(r"\d+\.\d+", next(line for line in lines if line.startswith(f"| {label}")))
+        found += [("Figure 2", label, name, (float(value),)) for name, value in zip(THREE, values, strict=True)]
+    return found
+
+
+def test_every_number_of_chen2023_is_as_printed(printed):
+    ours = [(row.table, row.label, row.dataset, numbers(row)) for row in of_chen2023()]
+    assert sorted(ours) == sorted(printed)
+    assert len(ours) == len(set(ours)) == 39 + 30 + 15 + 12 + 10 + 6 + 6
+    assert sum(len(values) for *_, values in ours) == 4 * 84 + 3 * 28 + 6
+
+
+def test_a_table_lacks_the_same_numbers_in_every_row():
+    lacking = {
+        (row.table, tuple(key for key in ("seen", "unseen", "zero_shot") if getattr(row, key) is None)) for row in of_chen2023()
+    }
+    assert lacking == {
+        *((table, ()) for table in "123"),
+        *((table, ("seen",)) for table in "456"),
+        ("Figure 2", ("seen", "unseen", "zero_shot")),
+    }
+
+
+def test_only_tables_1_and_2_state_their_features():
+    assert {row.table for row in of_chen2023() if row.stated} == {"1", "2"}
+    assert {(row.features, row.split) for row in of_chen2023() if row.table == "1"} == {("selavi", "main")}
+    assert {(row.features, row.split) for row in of_chen2023() if row.table == "2"} == {("c3d_vggish", "cls")}
+
+
+def test_what_is_printed_once_more_has_the_features_of_the_table_that_prints_it_first():
+    """By HM, the one number that every table has."""
+    headline = {(row.dataset, row.features, row.harmonic_mean) for row in published.rows() if row.label == "KDA"}
+    again = [row for row in of_chen2023() if not row.stated and not row.variant]
+    assert sorted((row.table, row.dataset) for row in again) == sorted(
+        [(table, name) for table in ("3", "Figure 2") for name in THREE] + [(table, name) for table in "456" for name in TWO]
+    )
+    assert {(row.dataset, row.features, row.harmonic_mean) for row in again} <= headline
+    assert {row.features for row in again if row.dataset == "vggsound"} == {"c3d_vggish"}
+
+
+def test_ablations_are_of_one_kind_a_table():
+    kinds = {"1": "", "2": "", "3": "components", "4": "weight", "5": "encoder", "Figure 2": "text", "6": "modality"}
+    assert {(row.table, row.ablation) for row in of_chen2023()} == set(kinds.items())
+    assert {row.ablation for row in published.rows()} == {""}
+    assert [row.label for row in published.rows("weight") if row.dataset == "ucf"] == ["0.1", "1", "5", "10", "20", "100"]
+
+
+def test_the_class_text_of_a_number_is_said_as_far_as_it_is_known():
+    texts = {(row.method, row.encoder, row.text) for row in of_chen2023() if not row.ablation}
+    assert {method for method, *text in texts if text == ["", ""]} == {"vib_gzsl", "acfs"}, "only their abstracts are known"
+    assert [text for method, *text in texts if method == "kda"] == [["clip", "kda"]]
+    assert {method for method, *text in texts if text == ["word2vec", "names"]} == {method for method, *_ in texts} - {
+        "kda",
+        "vib_gzsl",
+        "acfs",
+    }
+    assert {(row.encoder, row.text) for row in of_chen2023() if row.label == "Baseline"} == {("", "names")}
 
 
 def test_a_method_has_one_label():
-    labels = {(row.method, row.label) for row in published.rows() if row.key == "chen2023"}
+    labels = {(row.method, row.label) for row in of_chen2023() if not row.ablation}
     assert len(labels) == len({method for method, _ in labels}) == 13
 
 
