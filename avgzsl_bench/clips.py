@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Role = Literal["train", "validation_unseen", "test_unseen", "unused"]
 SUBSETS = ("train", "validation_seen", "validation_unseen", "test_seen", "test_unseen")
+TRAINING = SUBSETS[:3]
+"""What stage 2 trains on."""
 
 
 class ClassInfo(NamedTuple):
@@ -82,6 +84,11 @@ class Clips(NamedTuple):
     ids: tuple[str, ...]
 
 
+def itself(clip_id: str) -> str:
+    """The source video of a clip that is a video of its own."""
+    return clip_id
+
+
 @dataclass(frozen=True)
 class Splits:
     """The five subsets of a data set under one (features, split), the test ones sealed.
@@ -96,6 +103,7 @@ class Splits:
     temporal: bool = False
     partial: bool = False
     synthetic: bool = False
+    source_video: Callable[[str], str] = field(default=itself, repr=False)  # as the data set says it
 
     def role_ids(self, *roles: Role) -> list[int]:
         """Ascending ids of the classes with one of these roles."""
@@ -113,6 +121,13 @@ class Splits:
         if not selection.is_file():
             raise AssertionError(f"the test set stays sealed until {selection} is written")
         return self._join(("test_seen", "test_unseen"))
+
+    def sources(self, test: Clips) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Of unsealed test clips: the number of each one's source video, and whether it stands in training: (clips,) each."""
+        trained = {self.source_video(clip) for name in TRAINING for clip in self.read(name).ids}
+        names = [self.source_video(clip) for clip in test.ids]
+        number = {name: i for i, name in enumerate(dict.fromkeys(names))}
+        return np.array([number[name] for name in names], np.int32), np.array([name in trained for name in names], np.bool_)
 
     def _join(self, subsets: Sequence[str]) -> Clips:
         parts = [self.read(name) for name in subsets]
@@ -144,6 +159,10 @@ class Dataset:
     def classes(self, split: str) -> tuple[ClassInfo, ...]:
         """Every class by id, with its role in this split."""
         raise NotImplementedError
+
+    def source_video(self, clip_id: str) -> str:
+        """The video that a clip was cut from, by a name that no other has; by default each clip is a video of its own."""
+        return clip_id
 
     def open(self, store: Path, features: str, split: str, temporal: bool = False) -> Splits:
         """Averaged features, or the sequences that they are the averages of (asked for where `seconds` are declared).

@@ -261,7 +261,7 @@ def _of_scores(
     if ("validation" in scored) == (bias is not None):
         what = "both validation scores and --bias" if bias is not None else "neither validation scores nor --bias"
         raise AvgzslError(f"{path}: there are {what}; the seen bias comes from one of them")
-    splits = data.open(data_root(), setting.features, setting.split)
+    splits = replace(data.open(data_root(), setting.features, setting.split), source_video=data.source_video)
 
     def judged(folder: Path) -> Evaluation:
         nothing = np.zeros((len(splits.classes), 1, 1), np.float32)

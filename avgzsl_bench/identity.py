@@ -1,7 +1,7 @@
 """Identify runs before anything is computed: what decides a run's numbers is its identity, and its hash is its name."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,9 @@ class Material:
     def splits(self) -> Splits:
         """The subsets, memory-mapped; the test ones sealed."""
         chosen = self.setting
-        if "temporal" in self.method.needs:
-            return self.dataset.open(data_root(), chosen.features, chosen.split, temporal=True)
-        return self.dataset.open(data_root(), chosen.features, chosen.split)
+        temporal = {"temporal": True} if "temporal" in self.method.needs else {}
+        opened = self.dataset.open(data_root(), chosen.features, chosen.split, **temporal)
+        return replace(opened, source_video=self.dataset.source_video)
 
     @cached_property
     def described(self) -> text.TextIdentity:

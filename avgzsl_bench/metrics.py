@@ -15,9 +15,10 @@ Ids = Sequence[int] | NDArray[Any]
 
 
 class Decisions(NamedTuple):
-    """What every metric at every seen bias follows from: 14 bytes a clip, in the canonical clip order.
+    """What every metric at every seen bias follows from: 14 bytes a clip, in the canonical clip order, and 5 of its source.
 
-    Classes are ids of the data set. Under corrected rules the class of a tie is a wrong one where there is one.
+    Classes are ids of the data set. Under corrected rules the class of a tie is a wrong one where there is one. The source
+    videos are None where they are not known: on validation, and in records written before they were kept.
     """
 
     label: NDArray[np.int16]  # (clips,)
@@ -25,6 +26,12 @@ class Decisions(NamedTuple):
     seen_score: NDArray[np.float32]  # (clips,) and its score, higher is better
     unseen_class: NDArray[np.int16]  # (clips,) best unseen class
     unseen_score: NDArray[np.float32]  # (clips,)
+    video: NDArray[np.int32] | None = None  # (clips,) the same number for the clips of one source video
+    shared: NDArray[np.bool_] | None = None  # (clips,) whether that video also stands in the training clips of stage 2
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The columns that there are, by name."""
+        return {name: column for name, column in self._asdict().items() if column is not None}
 
 
 class Accuracies(NamedTuple):
@@ -42,6 +49,14 @@ class PerClass(NamedTuple):
     clips: NDArray[np.int64]
     correct: NDArray[np.int64]  # among all classes, at the bias
     correct_zero_shot: NDArray[np.int64]  # among unseen classes; 0 for a seen class, which is no candidate
+
+
+class Unshared(NamedTuple):
+    """S without the clips that training has seen other parts of."""
+
+    seen: float | None  # as a fraction; None where no clip remains
+    clips: int  # that remain
+    classes: int  # that they are of
 
 
 def decide(scores: Tensor, label: Tensor, ids: Tensor | Sequence[int], seen: Tensor, rules: Rules) -> Decisions:
@@ -130,6 +145,22 @@ def at_bias(decisions: Decisions, bias: float, seen_ids: Ids, unseen_ids: Ids, r
     accuracy, is_unseen = counts.correct / counts.clips, np.isin(counts.id, unseen_ids)
     seen, unseen = float(accuracy[~is_unseen].mean()), float(accuracy[is_unseen].mean())
     return Accuracies(seen, unseen, float(harmonic_mean(np.float64(seen), np.float64(unseen))))
+
+
+def unshared_clips(decisions: Decisions, seen_ids: Ids) -> NDArray[np.int64] | None:
+    """Of each seen class, the clips whose source video does not stand in training, (classes,); None where it is not known."""
+    return None if decisions.shared is None else _count(decisions.label[~decisions.shared], seen_ids)
+
+
+def unshared(decisions: Decisions, bias: float, seen_ids: Ids, rules: Rules) -> Unshared | None:
+    """S over the clips of `unshared_clips`, a mean over the classes that still have some; None where it is not known."""
+    clips = unshared_clips(decisions, seen_ids)
+    if clips is None or decisions.shared is None:
+        return None
+    kept = clips > 0
+    correct = _count(decisions.label[~decisions.shared & is_correct(decisions, bias, rules)], seen_ids)
+    seen = float((correct[kept] / clips[kept]).mean()) if kept.any() else None
+    return Unshared(seen, int(clips.sum()), int(kept.sum()))
 
 
 def zero_shot(decisions: Decisions, unseen_ids: Ids) -> float:

@@ -75,7 +75,7 @@ def test_every_point_of_the_sweep_changes_something_and_the_ends_are_the_extreme
 def test_the_chosen_bias_does_not_depend_on_the_order_of_the_clips(given_decisions, random):
     order = list(range(len(given_decisions.label)))
     random.shuffle(order)
-    shuffled = Decisions(*(part[order] for part in given_decisions))
+    shuffled = Decisions(*(part[order] for part in given_decisions.columns().values()))
     bias, value = best_bias(sweep(given_decisions, SEEN, UNSEEN))
     assert best_bias(sweep(shuffled, SEEN, UNSEEN)) == (bias, pytest.approx(value, abs=1e-12))
 

@@ -10,7 +10,7 @@ from safetensors.numpy import load, save
 from avgzsl_bench.calibration import grid_bias
 from avgzsl_bench.contracts import Method
 from avgzsl_bench.errors import AvgzslError
-from avgzsl_bench.metrics import Decisions, at_bias, count_clips, decide, per_class, zero_shot
+from avgzsl_bench.metrics import Decisions, at_bias, count_clips, decide, per_class, unshared, unshared_clips, zero_shot
 
 
 def sine(rows: int, columns: int, step: float, start: float) -> torch.Tensor:
@@ -147,9 +147,51 @@ def test_scores_that_are_not_numbers_are_refused(bad):
 
 def test_decisions_take_fourteen_bytes_a_clip():
     decisions = Problem(0, 9).decide("corrected")
-    assert sum(part.nbytes for part in decisions) == 14 * len(decisions.label)
-    stored = load(save(decisions._asdict()))
-    assert all(np.array_equal(part, stored[name]) for name, part in decisions._asdict().items())
+    assert sum(part.nbytes for part in decisions.columns().values()) == 14 * len(decisions.label)
+    stored = load(save(decisions.columns()))
+    assert all(np.array_equal(part, stored[name]) for name, part in decisions.columns().items())
+
+
+# source videos
+
+
+def of_videos(shared: list[bool] | None) -> Decisions:
+    """Six clips of the seen classes 0, 1 and 2 and two of the unseen 3; the first of each pair is right at bias 0."""
+    label = np.repeat([0, 1, 2, 3], 2).astype(np.int16)
+    high, low = np.tile(np.float32([1, 0]), 4), np.tile(np.float32([0, 1]), 4)
+    seen, unseen = np.minimum(label, 2), np.full(8, 3, np.int16)
+    is_seen = label < 3
+    found = Decisions(label, seen, np.where(is_seen, high, low), unseen, np.where(is_seen, low, high))
+    return found if shared is None else found._replace(video=np.arange(8, dtype=np.int32), shared=np.array(shared))
+
+
+@pytest.mark.parametrize(
+    ("shared", "expected", "clips"),
+    [
+        ([0, 0, 0, 0, 0, 0, 0, 0], (0.5, 6, 3), [2, 2, 2]),
+        ([0, 1, 1, 0, 0, 0, 0, 0], (0.5, 4, 3), [1, 1, 2]),  # (1 + 0 + 1/2) / 3
+        ([0, 1, 1, 1, 0, 0, 1, 1], (0.75, 3, 2), [1, 0, 2]),  # class 1 is left out; unseen clips count nowhere
+        ([1, 0, 0, 1, 1, 1, 0, 0], (0.5, 2, 2), [1, 1, 0]),
+        ([1, 1, 1, 1, 1, 1, 0, 0], (None, 0, 0), [0, 0, 0]),
+    ],
+)
+def test_seen_accuracy_without_clips_of_trained_videos(shared, expected, clips):
+    decisions = of_videos([bool(flag) for flag in shared])
+    assert unshared(decisions, 0.0, [0, 1, 2], "corrected") == expected
+    assert unshared_clips(decisions, [0, 1, 2]).tolist() == clips
+
+
+def test_it_is_taken_at_the_bias():
+    decisions = of_videos([False] * 8)
+    assert unshared(decisions, -2.0, [0, 1, 2], "corrected").seen == 1.0
+    assert unshared(decisions, 2.0, [0, 1, 2], "corrected").seen == 0.0
+    assert unshared(decisions, 1.0, [0, 1, 2], "corrected").seen == 0.0, "a tie at the bias is wrong"
+    assert unshared(decisions, 0.0, [0, 1, 2], "corrected").seen == at_bias(decisions, 0.0, [0, 1, 2], [3], "corrected").seen
+
+
+def test_nothing_is_said_where_source_videos_are_not_known():
+    assert unshared(of_videos(None), 0.0, [0, 1, 2], "corrected") is None
+    assert unshared_clips(of_videos(None), [0, 1, 2]) is None
 
 
 def test_ids_may_come_in_any_order():

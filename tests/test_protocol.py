@@ -8,8 +8,9 @@ import pytest
 import torch
 from tables import CLASSES, write
 
-from avgzsl_bench import config, identity, layers, records, runner, training
+from avgzsl_bench import config, datasets, identity, layers, metrics, records, runner, training
 from avgzsl_bench.contracts import Clips, Settings
+from avgzsl_bench.datasets._table import Table
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.methods.devise import MEMBER as DEVISE
 from avgzsl_bench.metrics import Decisions
@@ -69,15 +70,48 @@ def test_the_test_set_opens_from_a_selection_on_disk_only(tmp_path):
         material.splits.load("test_unseen")
 
 
+def test_source_videos_of_test_clips_are_asked_for_from_a_selection_on_disk_only(tmp_path, monkeypatch):
+    write(tmp_path / "table")
+    asked = {}
+
+    def watched(self, clip):
+        asked[clip] = any((tmp_path / "runs").rglob("selection.json"))
+        return clip
+
+    monkeypatch.setattr(Table, "source_video", watched)
+    one(out=tmp_path / "runs")
+    test = {clip: late for clip, late in asked.items() if clip.startswith("synthetic-test")}
+    assert len(test) == 87
+    assert all(test.values()), "a test clip was looked at before the selection was written"
+
+
+def test_source_videos_stand_in_the_decisions(tmp_path, monkeypatch):
+    def source(self, clip):
+        """Clips 0 and 1 of each class are of one video, wherever they stand; the others are their own."""
+        _, subset, text, number = clip.split("-")
+        return f"{text}-01" if number in "01" else f"{subset}-{text}-{number}"
+
+    monkeypatch.setattr(Table, "source_video", source)
+    write(tmp_path / "table")
+    record = one(out=tmp_path / "runs")
+    decisions = records.decisions(records.read(folder_of(record, tmp_path / "runs") / "record.json"))
+    assert (decisions.video.dtype, decisions.shared.dtype) == (np.int32, np.bool_)
+    assert decisions.shared.sum() == 2 * 11, "two clips of each seen class, none of an unseen class"
+    assert len(np.unique(decisions.video)) == 87 - 15
+    assert not np.isin(decisions.label[decisions.shared], decisions.label[-32:]).any(), "the unseen clips are the last"
+    seen = [i for i, info in enumerate(datasets.get("mini").classes("main")) if info.role != "test_unseen"]
+    own = metrics.unshared(decisions, record["selection"]["seen_bias"], seen, "corrected")
+    assert record["metrics"]["unshared"] == own._asdict()
+    assert (own.clips, own.classes) == (33, 11)
+
+
 def test_metrics_follow_from_the_stored_decisions(tmp_path):
     from safetensors.numpy import load_file
-
-    from avgzsl_bench import metrics
 
     write(tmp_path / "table")
     record = one(out=tmp_path / "runs")
     columns = load_file(folder_of(record, tmp_path / "runs") / record["decisions"]["path"])
-    assert sum(column.dtype.itemsize for column in columns.values()) <= 16, "bytes a clip"
+    assert sum(column.dtype.itemsize for column in columns.values()) <= 19, "bytes a clip"
     decisions = metrics.Decisions(**columns)
     names, unseen = record["per_class"]["name"], record["per_class"]["unseen"]
     ids = sorted(set(decisions.label.tolist()))

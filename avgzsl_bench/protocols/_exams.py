@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avgzsl_bench import calibration, metrics, training
+from avgzsl_bench.clips import TRAINING
 from avgzsl_bench.contracts import ClassText, Clips, Evaluation, Method, Rules, Settings, Shapes, Splits
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.metrics import Decisions
@@ -38,6 +39,8 @@ class Exam(NamedTuple):
     seen: list[int]
     unseen: list[int]
     text: ClassText  # of seen and unseen classes by ascending id
+    video: NDArray[np.int32] | None = None  # (clips,) and (clips,): as in `Decisions`, on test
+    shared: NDArray[np.bool_] | None = None
 
     @property
     def ids(self) -> list[int]:
@@ -72,7 +75,7 @@ class Examiner:
     def stage(self, number: int) -> Stage:
         """Stage 1 trains on the training classes, stage 2 on the validation classes too."""
         first = number == 1
-        subsets = ("train",) if first else ("train", "validation_seen", "validation_unseen")
+        subsets = ("train",) if first else TRAINING
         ids = self.splits.role_ids("train") if first else self.splits.role_ids("train", "validation_unseen")
         pool = training.pool(self.splits.load(*subsets), ids, self.device, self.splits.features.seconds)
         return Stage(number, pool, ids, ClassText(self.vectors[ids]))
@@ -86,7 +89,8 @@ class Examiner:
         """The final exam, opened only from a selection that is on disk."""
         clips = self.splits.unseal(selection)
         seen = self.splits.role_ids("train", "validation_unseen")
-        return self._exam(clips, seen, self.splits.role_ids("test_unseen"))
+        video, shared = self.splits.sources(clips)
+        return self._exam(clips, seen, self.splits.role_ids("test_unseen"))._replace(video=video, shared=shared)
 
     def _exam(self, clips: Clips, seen: list[int], unseen: list[int]) -> Exam:
         ids = sorted(seen + unseen)
@@ -120,7 +124,8 @@ class Examiner:
 
     def decide(self, scores: Tensor, exam: Exam) -> Decisions:
         """The decisions of scores (clips, classes) whose columns are the exam's classes by ascending id."""
-        return metrics.decide(scores, torch.from_numpy(exam.label), exam.ids, exam.text.seen, self.rules)
+        decisions = metrics.decide(scores, torch.from_numpy(exam.label), exam.ids, exam.text.seen, self.rules)
+        return decisions._replace(video=exam.video, shared=exam.shared)
 
     def calibrate(self, judged: Judged, exam: Exam, biases: NDArray[np.float64]) -> tuple[float, float]:
         """(bias, best harmonic mean): the exact sweep, or under reference rules the published grid.
@@ -158,7 +163,7 @@ class Examiner:
             {key: value for key, value in chosen.items() if key not in ("candidate", "score_scale")},
             {**self.metrics(decisions, exam, bias), "score_scale": scales},
             self.per_class(decisions, exam, bias),
-            decisions._asdict(),
+            decisions.columns(),
             weights,
             cost,
         )
@@ -166,12 +171,14 @@ class Examiner:
     def metrics(self, decisions: Decisions, exam: Exam, bias: float) -> dict[str, Any]:
         """S, U, HM at the bias, ZSL, and what is recorded beside them, as fractions."""
         curve = calibration.sweep(decisions, exam.seen, exam.unseen)
+        unshared = metrics.unshared(decisions, bias, exam.seen, self.rules)
         return {
             **metrics.at_bias(decisions, bias, exam.seen, exam.unseen, self.rules)._asdict(),
             "zero_shot": metrics.zero_shot(decisions, exam.unseen),
             "ausuc": calibration.ausuc(curve),
             "at_bias_0": metrics.at_bias(decisions, 0.0, exam.seen, exam.unseen, self.rules)._asdict(),
             "oracle_harmonic_mean": calibration.oracle(curve),
+            **({"unshared": unshared._asdict()} if unshared else {}),
         }
 
     def per_class(self, decisions: Decisions, exam: Exam, bias: float) -> dict[str, list[Any]]:
