@@ -2,6 +2,7 @@
 
 Equation numbers are the paper's. Where it is silent: blocks and widths are those of the released code; E_av and E_t end in
 a plain linear layer; a class's texts are averaged by default, and with `combine=set` embedded one by one, a Gaussian over them.
+One modality alone (Table 6) has neither the cross-attention nor the tokens' modality vectors, and E_av reads its θ alone.
 Reference form: what the released code trains, five times the squared error between a linear map of the clip and the raw text.
 """
 
@@ -46,6 +47,7 @@ class Kda(Method):
         dropout_attention: float = Field(0.1, ge=0, lt=1, description="Dropout of the cross-attention.")
         dropout_projector: float = Field(0.0, ge=0, lt=1, description="Dropout r_proj of the projectors and of E_av.")
         dropout_decoder: float = Field(0.0, ge=0, lt=1, description="Dropout r_dec of E_t (unused in the reference form).")
+        modalities: Literal["both", "audio", "video"] = Field("both", description="What is seen of a clip (paper form).")
         width: int = Field(512, ge=1, description="Width of the tokens and of the common space.")
         video_hidden: int = Field(1024, ge=1, description="Hidden width of the video encoder.")
         norm_inputs: bool = Field(False, description="Scale the fused vector θ_av to length one.")
@@ -59,7 +61,7 @@ class Kda(Method):
             if self.form == "paper":
                 return self
             default = type(self)()
-            for name in ("dropout_decoder", "alignment_loss", "classification_loss"):
+            for name in ("dropout_decoder", "modalities", "alignment_loss", "classification_loss"):
                 if getattr(self, name) != getattr(default, name):
                     raise ValueError(f"the reference form does not read {name}; leave it out")
             return self
@@ -69,17 +71,23 @@ class Kda(Method):
     def __init__(self, settings: Settings, shapes: Shapes) -> None:
         super().__init__(settings, shapes)
         width, encoder, projector = settings.width, settings.dropout_encoder, settings.dropout_projector
-        self.encode_audio = layers.perceptron(shapes.audio, width, width, encoder)  # A_enc
-        self.encode_video = layers.perceptron(shapes.video, settings.video_hidden, width, encoder)  # V_enc
-        self.attention = layers.TokenMixer(width, settings.dropout_attention)  # F_c
-        self.modality = nn.Parameter(torch.randn(2, width))
-        self.project_audio = layers.perceptron(width, width, width, projector)  # A_proj
-        self.project_video = layers.perceptron(width, width, width, projector)  # V_proj
+        both = settings.modalities == "both"
+        if settings.modalities != "video":
+            self.encode_audio = layers.perceptron(shapes.audio, width, width, encoder)  # A_enc
+        if settings.modalities != "audio":
+            self.encode_video = layers.perceptron(shapes.video, settings.video_hidden, width, encoder)  # V_enc
+        if both:
+            self.attention = layers.TokenMixer(width, settings.dropout_attention)  # F_c
+            self.modality = nn.Parameter(torch.randn(2, width))
+        if settings.modalities != "video":
+            self.project_audio = layers.perceptron(width, width, width, projector)  # A_proj
+        if settings.modalities != "audio":
+            self.project_video = layers.perceptron(width, width, width, projector)  # V_proj
         if settings.form == "reference":
             self.embed_clips: nn.Module = nn.Linear(2 * width, shapes.text, bias=False)
             nn.init.uniform_(self.embed_clips.weight, 0, 2e-4)
             return
-        self.embed_clips = Embedding(2 * width, width, projector)  # E_av
+        self.embed_clips = Embedding(2 * width if both else width, width, projector)  # E_av
         self.embed_texts = Embedding(shapes.text, width, settings.dropout_decoder)  # E_t
         self.alignment_loss = losses.make(settings.alignment_loss)
         self.classification_loss = losses.make(settings.classification_loss)
@@ -107,13 +115,21 @@ class Kda(Method):
         return self._clips(batch), rows  # scored by their distance: equation 8
 
     def _clips(self, batch: Batch) -> Tensor:
+        if self.settings.modalities == "audio":
+            fused = self.project_audio(self.encode_audio(batch.audio))  # θ (clips, width)
+        elif self.settings.modalities == "video":
+            fused = self.project_video(self.encode_video(batch.video))
+        else:
+            fused = self._fused(batch)
+        embedded: Tensor = self.embed_clips(F.normalize(fused) if self.settings.norm_inputs else fused)
+        return embedded
+
+    def _fused(self, batch: Batch) -> Tensor:
         audio, video = self.encode_audio(batch.audio), self.encode_video(batch.video)  # φ (clips, width)
         mixed = self.attention(torch.stack([audio, video], 1) + self.modality)  # (clips, 2, width)
         theta_audio = self.project_audio(audio + mixed[:, 0])
         theta_video = self.project_video(video + mixed[:, 1])
-        fused = torch.cat([theta_video, theta_audio], 1)  # θ_av (clips, 2 width)
-        embedded: Tensor = self.embed_clips(F.normalize(fused) if self.settings.norm_inputs else fused)
-        return embedded
+        return torch.cat([theta_video, theta_audio], 1)  # θ_av (clips, 2 width)
 
     @staticmethod
     def _by_class(texts: Tensor, classes: ClassText) -> Tensor:
