@@ -1,14 +1,20 @@
 """Where things are kept, and writing them whole or not at all."""
 
 import hashlib
+import json
+import logging
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 from avgzsl_bench.errors import AvgzslError
+
+log = logging.getLogger(__name__)
 
 
 def data_root() -> Path:
@@ -98,6 +104,49 @@ def make_folder(path: Path) -> None:
         raise AvgzslError(f"{path} should be a folder but a file is in the way; move it or choose another folder") from error
     except OSError as error:
         raise AvgzslError(f"could not make the folder {path}: {error.strerror or error}; choose another") from error
+
+
+@contextmanager
+def appending(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Yield the function that adds a line of JSON to a log, which is with the system when it returns.
+
+    Raises AvgzslError when the disk refuses, as the function does; what was written before stays.
+    """
+    try:
+        file = path.open("ab", buffering=0)
+    except OSError as error:
+        raise AvgzslError(f"could not write {path}: {error.strerror or error}; choose another place") from error
+    with file:
+        if file.tell() and not path.read_bytes().endswith(b"\n"):
+            _append(path, file, b"\n")  # ends what a killed process began
+        yield lambda line: _append(path, file, json.dumps(line, ensure_ascii=True).encode() + b"\n")
+
+
+def _append(path: Path, file: FileIO, raw: bytes) -> None:
+    try:
+        if file.write(raw) < len(raw):
+            raise OSError("there is no room left for it")
+    except OSError as error:
+        raise AvgzslError(f"could not write {path}: {error.strerror or error}; make room there") from error
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log; what a killed process left half-written is passed over."""
+    if not path.is_file():
+        return []
+    lines, torn = [], 0
+    for raw in path.read_bytes().splitlines():
+        try:
+            found = json.loads(raw)
+        except ValueError:
+            found = None
+        if isinstance(found, dict):
+            lines.append(found)
+        else:
+            torn += bool(raw.strip())
+    if torn:
+        log.warning("%d broken lines of %s are passed over", torn, path)
+    return lines
 
 
 def sha256(path: Path) -> str:

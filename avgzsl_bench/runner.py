@@ -21,11 +21,14 @@ from avgzsl_bench.claims import claimed, release_dead
 from avgzsl_bench.config import RunConfig
 from avgzsl_bench.contracts import Evaluation, JobState, Method, Run
 from avgzsl_bench.errors import AvgzslError
-from avgzsl_bench.files import sha256, write_whole
+from avgzsl_bench.files import appending, read_log, sha256, write_whole
 from avgzsl_bench.protocols.gzsl import GZSL
 from avgzsl_bench.text.sources import choose
 
 log = logging.getLogger(__name__)
+
+EPOCHS = "log.jsonl"  # in the folder of a run: what `hookspecs.epoch_finished` is told, a line an epoch
+RESUMED = ("checkpoint.pt", "selection.json")  # what a run continues from; without them its epochs are counted anew
 
 
 @dataclass(frozen=True)
@@ -75,15 +78,19 @@ def _run(planned: identity.Plan, material: identity.Material, device: torch.devi
     with claimed(planned.folder) as beat:
         if planned.done:  # by another process, while this one waited its turn
             return planned.record
-        return _claimed_run(planned, material, device, _Announcer(planned, beat))
+        if not any((planned.folder / name).is_file() for name in RESUMED):
+            (planned.folder / EPOCHS).unlink(missing_ok=True)
+        with appending(planned.folder / EPOCHS) as note:
+            return _claimed_run(planned, material, device, _Announcer(planned, beat, note))
 
 
 class _Announcer:
-    """Tells the plugins about one run; each gets copies, so that none can change what is recorded."""
+    """Tells the log and the plugins about one run; plugins get copies, so that none can change what is recorded."""
 
-    def __init__(self, planned: identity.Plan, beat: Callable[[], None]) -> None:
+    def __init__(self, planned: identity.Plan, beat: Callable[[], None], note: Callable[[dict[str, Any]], None]) -> None:
         self.events = plugins.Events()
         self.beat = beat
+        self.note = note
         self.about = {
             "run_id": planned.run_id,
             "setting_id": planned.setting_id,
@@ -99,6 +106,7 @@ class _Announcer:
     def epoch(self, epoch: int, logs: dict[str, Any]) -> None:
         """Report an epoch and show that the run is alive."""
         self.beat()
+        self.note({"stage": logs["stage"], "epoch": epoch, **logs})
         self.emit("epoch_finished", epoch=epoch, logs=logs)
 
     def environment(self, device: torch.device) -> dict[str, Any]:
@@ -213,6 +221,19 @@ def _tidy(folder: Path) -> None:
     for name in ("checkpoint.pt", "failure.json"):
         with suppress(FileNotFoundError):
             (folder / name).unlink()
+
+
+def epochs(folder: Path) -> list[dict[str, Any]]:
+    """What the log of a run says of each epoch, in order; one that was trained again after a kill counts once, the later time.
+
+    A line has stage, epoch, epochs, searched, losses, harmonic_mean, train_seconds and evaluate_seconds, as in
+    `hookspecs.epoch_finished`. Without a log there are none; lines that are torn or of another kind are passed over.
+    """
+    found = {}
+    for line in read_log(folder / EPOCHS):
+        if line.keys() >= {"stage", "epoch", "epochs", "searched", "losses", "harmonic_mean"}:
+            found[line["stage"], json.dumps(line["searched"]), line["epoch"]] = line
+    return list(found.values())
 
 
 def _write_failure(planned: identity.Plan, error: Exception) -> None:

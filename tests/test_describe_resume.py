@@ -8,9 +8,8 @@ import time
 
 from chat_server import entry, failed, good, log, pack_path, reply, send
 
-from avgzsl_bench import datasets
+from avgzsl_bench import datasets, files
 from avgzsl_bench.text import packs
-from avgzsl_bench.text.describing import journal
 
 pytest_plugins = ("describe_fixtures",)
 
@@ -64,10 +63,10 @@ def test_killed_it_goes_on_with_what_is_missing(describe, mini, server):
 def test_a_torn_line_costs_no_other(tmp_path, caplog):
     path = tmp_path / "answers.jsonl"
     path.write_bytes(b'{"class": "a"}\n[1]\n\n{"class": ')
-    with journal.appending(path) as append:
+    with files.appending(path) as append:
         append({"class": "b"})
         assert path.read_bytes().endswith(b'{"class": "b"}\n'), "a process that is killed now has kept it"
-    assert journal.read(path) == [{"class": "a"}, {"class": "b"}]
+    assert files.read_log(path) == [{"class": "a"}, {"class": "b"}]
     assert f"2 broken lines of {path} are passed over" in caplog.text
 
 

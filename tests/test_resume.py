@@ -26,7 +26,7 @@ GENERATIVE |= {"classifier_batch_size": 256, "batch_size": 16, "epochs": 3, "bat
 KDA = {"width": 24, "video_hidden": 24, "dropout_projector": 0.3, "batch_size": 48}
 CASES = {
     "avca": {"settings": {**QUICK, **AVCA, "epochs": 4, "batches_per_epoch": 3}},
-    "kda": {"settings": {**QUICK, **KDA, "epochs": 4, "batches_per_epoch": 2}},
+    "kda": {"settings": {**QUICK, **KDA, "epochs": 6, "batches_per_epoch": 2}},
     "tcaf, reference form": {"settings": {**QUICK, **TCAF, "form": "reference", "epochs": 4, "batches_per_epoch": 2}},
     "f_vaegan_d2": {"settings": GENERATIVE},
     "f_vaegan_d2, reference form and rules": {"settings": {**GENERATIVE, "form": "reference"}, "rules": "reference"},
@@ -124,6 +124,12 @@ def fingerprints(out):
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
 
 
+def learned(out):
+    """What the log of the one run under a folder says of every epoch, but for how long it took."""
+    (folder,) = (path.parent for path in out.rglob("record.json"))
+    return [{key: value for key, value in line.items() if "seconds" not in key} for line in runner.epochs(folder)]
+
+
 @pytest.fixture(scope="module", autouse=True)
 def vectors(tmp_path_factory):
     """One home for all cases, with synthetic word vectors for the demo's class names."""
@@ -151,7 +157,7 @@ def uninterrupted(request, vectors, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole")
     status, moments = in_child(out, request.param)
     assert status == 0
-    return request.param, fingerprints(out), moments
+    return request.param, fingerprints(out), learned(out), moments
 
 
 def chosen_moments(moments, count):
@@ -169,7 +175,7 @@ def chosen_moments(moments, count):
 
 
 def test_a_killed_run_ends_as_an_uninterrupted_one(uninterrupted, tmp_path):
-    case, whole, moments = uninterrupted
+    case, whole, logged, moments = uninterrupted
     if case in KILLS:
         assert "drop" in moments, "no learning-rate drop is crossed"
         assert Counter(moments)["step of stage 2"] > 0
@@ -182,4 +188,5 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(uninterrupted, tmp_path):
         assert status == 0, f"the next call failed after a kill at {moments[target]}"
         assert fingerprints(out) == whole, f"killed at {moments[target]}"
         left = {path.name for path in out.rglob("*") if path.is_file() and not path.name.startswith(".")}
-        assert left == {"record.json", "selection.json", "model.safetensors", "decisions.safetensors"}
+        assert left == {"record.json", "selection.json", "model.safetensors", "decisions.safetensors", "log.jsonl"}
+        assert learned(out) == logged, f"killed at {moments[target]}"

@@ -193,7 +193,7 @@ def test_a_write_that_fails_half_way_leaves_no_record_and_the_next_call_goes_on(
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("error: could not write")
     assert "Traceback" not in done.stderr
-    assert {path.name for path in out.rglob("*") if path.is_file()} <= {"failure.json"}
+    assert {path.name for path in out.rglob("*") if path.is_file()} <= {"failure.json", "log.jsonl"}
     code, _, _ = avgzsl(*QUICK, "--out", out)
     assert code == 0
     assert not list(out.rglob("failure.json"))

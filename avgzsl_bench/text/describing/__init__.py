@@ -12,11 +12,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from avgzsl_bench import files
 from avgzsl_bench.claims import claimed
 from avgzsl_bench.contracts import ClassInfo
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.text import packs
-from avgzsl_bench.text.describing import answers, journal, questions
+from avgzsl_bench.text.describing import answers, questions
 from avgzsl_bench.text.describing.answers import Answer, Fault
 
 HOPELESS = 5  # classes without one usable answer between them, after which no more are asked
@@ -91,7 +92,7 @@ class Job:
         An answer that cannot be used is asked for again, with what was wrong, up to `tries` times. Raises AvgzslError naming
         the class and aspect where that was in vain, once the other classes are through.
         """
-        with claimed(self.log.parent) as beat, journal.appending(self.log) as append:
+        with claimed(self.log.parent) as beat, files.appending(self.log) as append:
             self._read()  # another process may have answered since
 
             def log(line: dict[str, Any]) -> None:
@@ -117,7 +118,7 @@ class Job:
     def _read(self) -> None:
         """Take every answer that the log has to these questions, unless it is at fault."""
         self.accepted.clear()
-        for line in journal.read(self.log):
+        for line in files.read_log(self.log):
             name, prompt = line.get("class"), line.get("prompt")
             if not isinstance(name, str) or name not in self.remaining or not isinstance(prompt, list):
                 continue
