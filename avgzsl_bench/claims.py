@@ -50,6 +50,13 @@ def claimed(folder: Path) -> Iterator[Callable[[], None]]:
             claim.unlink(missing_ok=True)
 
 
+def holder(folder: Path) -> str | None:
+    """Which living process holds a run's folder, as far as its claim tells; None where none does. Changes nothing."""
+    claim = folder / "claim.json"
+    held = _text(claim)
+    return None if held is None or _dead(claim, held) else _holder(claim)
+
+
 def release_dead(folder: Path) -> None:
     """Remove the claim of a process that is gone; a living one's stays."""
     claim = folder / "claim.json"

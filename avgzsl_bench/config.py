@@ -93,7 +93,7 @@ def resolve(
         dataset,
         *chosen,
         settings=complete.model_dump(),
-        changed={key: value for key, value in _changed(kind, complete).items() if key not in searched},
+        changed={key: value for key, value in differing(kind, complete).items() if key not in searched},
         encoder_settings=changed_settings(encoder, given.encoder),
         recipe=f"{recipe.key} ({recipe.source})" if recipe else "default",
         text=text,
@@ -245,7 +245,8 @@ def _with_loss_names(kind: type[Method], values: Mapping[str, Any]) -> dict[str,
     return filled
 
 
-def _changed(kind: type[Method], complete: Settings) -> dict[str, Any]:
+def differing(kind: type[Method], complete: Settings) -> dict[str, Any]:
+    """The settings that differ from their defaults: those that a run's name is the hash of."""
     default = kind.Settings().model_dump()
     differs = {key: value for key, value in complete.model_dump().items() if value != default[key]}
     return {key: _changed_loss(value) if key.endswith("_loss") else value for key, value in differs.items()}

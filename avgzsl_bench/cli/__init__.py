@@ -6,7 +6,7 @@ import sys
 import typer
 
 from avgzsl_bench import __version__, plugins
-from avgzsl_bench.cli import data, doctor, evaluate, leaderboard, list, plugin, run, show, text
+from avgzsl_bench.cli import data, doctor, evaluate, leaderboard, list, plugin, run, show, submit, text
 from avgzsl_bench.errors import AvgzslError
 
 INTERRUPTED = 130  # what newer releases of Typer make of Ctrl-C, without a word
@@ -27,6 +27,7 @@ app.command("show", epilog=show.EPILOG)(show.command)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.command)
 app.add_typer(data.app, name="data")
 app.add_typer(text.app, name="text")
+app.add_typer(submit.app, name="submit")
 app.add_typer(plugin.app, name="plugin")
 
 

@@ -1,6 +1,7 @@
-"""Choices that the verbs of class text share: the options, and whose setting is whose where several encoders are named."""
+"""Options that verbs share, and whose setting is whose where several encoders are named."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,6 +26,31 @@ RulesName = Annotated[str, typer.Option("--rules", help="Rules: corrected or ref
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a setting of an encoder (encoder.path=…); repeatable.")
 ]
+
+# of runs: `avgzsl run`, and what asks about the runs that it would make
+
+Methods = Annotated[
+    list[str],
+    typer.Option(
+        "--method", "-m", help="Method; give it again for more (`avgzsl list methods`).", autocompletion=_complete.methods
+    ),
+]
+Features = Annotated[str | None, typer.Option(help="Feature set, or a short form such as main or cls.")]
+Split = Annotated[str | None, typer.Option(help="Split; the one that goes with the features if left out.")]
+Combine = Annotated[
+    str | None, typer.Option(help="Several texts of a class: mean, or set to give the method each (--set combine=…).")
+]
+Selection = Annotated[
+    str, typer.Option(help="What selects epoch and bias; test is a reference's fault.", autocompletion=_complete.selections)
+]
+Seeds = Annotated[int, typer.Option(min=1, help="Number of seeds, counted from 0.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one setting (`avgzsl show METHOD`); repeatable.")
+]
+Search = Annotated[
+    list[str] | None, typer.Option(metavar="KEY=A,B,C", help="Choose a setting by stage-1 validation; repeatable.")
+]
+Out = Annotated[Path, typer.Option(help="Folder of the records.")]
 
 
 def settings_of(encoder: str, encoders: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:

@@ -17,9 +17,7 @@ EPILOG = "Example: avgzsl run --method eszsl --dataset demo"
 
 
 def command(
-    method: list[str] = typer.Option(
-        ..., "--method", "-m", help="Method; give it again for more (`avgzsl list methods`).", autocompletion=_complete.methods
-    ),
+    method: _choices.Methods,
     dataset: str = typer.Option(..., "--dataset", "-d", help="Data set (`avgzsl data list`).", autocompletion=_complete.datasets),
     encoder: str = typer.Option(
         None,
@@ -28,21 +26,19 @@ def command(
         help="Text encoder; the data set's own choice if left out.",
         autocompletion=_complete.encoders,
     ),
-    features: str = typer.Option(None, help="Feature set, or a short form such as main or cls."),
-    split: str = typer.Option(None, help="Split; the one that goes with the features if left out."),
+    features: _choices.Features = None,
+    split: _choices.Split = None,
     text: _choices.Text = "names",
     aspects: _choices.Aspects = "",
     prompts: _choices.Prompts = "",
-    combine: str = typer.Option(None, help="Several texts of a class: mean, or set to give the method each (--set combine=…)."),
-    rules: str = typer.Option("corrected", help="Rules: corrected or reference.", autocompletion=_complete.rules),
-    selection: str = typer.Option(
-        "validation", help="What selects epoch and bias; test is a reference's fault.", autocompletion=_complete.selections
-    ),
-    seeds: int = typer.Option(1, min=1, help="Number of seeds, counted from 0."),
-    set_: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Set one setting (`avgzsl show METHOD`); repeatable."),
-    search: list[str] = typer.Option([], metavar="KEY=A,B,C", help="Choose a setting by stage-1 validation; repeatable."),
+    combine: _choices.Combine = None,
+    rules: _choices.RulesName = "corrected",
+    selection: _choices.Selection = "validation",
+    seeds: _choices.Seeds = 1,
+    set_: _choices.Settings = None,
+    search: _choices.Search = None,
     device: str = typer.Option("auto", help="auto, cpu, cuda or cuda:N."),
-    out: Path = typer.Option(Path("runs"), help="Folder of the records."),
+    out: _choices.Out = Path("runs"),
     dry_run: bool = typer.Option(False, "--dry-run", help="Show what would run, and stop."),
     as_json: bool = typer.Option(False, "--json", help="Print records as one JSON list."),
 ) -> None:
@@ -50,9 +46,9 @@ def command(
     from avgzsl_bench import config
     from avgzsl_bench.text.sources import choose
 
-    settings = config.parse([*set_, *([f"combine={combine}"] if combine else [])])
+    settings = config.parse([*(set_ or []), *([f"combine={combine}"] if combine else [])])
     texts = choose(text, aspects, prompts)
-    grid = {key: values.split(",") for key, values in config.parse(search, "--search").items()}
+    grid = {key: values.split(",") for key, values in config.parse(search or [], "--search").items()}
     jobs = [
         config.resolve(name, dataset, encoder, features, split, texts, rules, selection, seeds, settings, grid)
         for name in dict.fromkeys(method)
