@@ -42,13 +42,9 @@ def text_ablation(
 
 def draw_ablation(found: Ablation, markdown: bool = False) -> str:
     """An ablation as text: as wide as the terminal, or as a page of GitHub Markdown."""
-    if markdown:
-        from avgzsl_bench.board.renderers.markdown import ablation_page
+    from avgzsl_bench.board.drawings import draw
 
-        return ablation_page(found)
-    from avgzsl_bench.board.renderers.terminal import draw_ablation
-
-    return draw_ablation(found)
+    return draw(found, "markdown" if markdown else "terminal")
 
 
 def rows(records: Iterable[dict[str, Any]]) -> str:

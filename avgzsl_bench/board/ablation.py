@@ -13,7 +13,7 @@ from avgzsl_bench import datasets as data
 from avgzsl_bench import plugins, published
 from avgzsl_bench.board import audit, measured
 from avgzsl_bench.board.cells import Cell
-from avgzsl_bench.board.grids import KINDS, METRICS, OTHER, Ablation, Column, Grid, Kind, Line, Setting, Subject
+from avgzsl_bench.board.grids import CAPTION, KINDS, METRICS, OTHER, Ablation, Column, Grid, Kind, Line, Setting, Subject
 from avgzsl_bench.board.measured import Group, Record
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.published import PublishedRow
@@ -52,7 +52,8 @@ def build(
             f"no record of {where} here, and no paper prints such an ablation; "
             f"`avgzsl run --method {method} --dataset {datasets[0] if datasets else 'demo'} --text {OURS}` makes a record"
         )
-    return Ablation(grids, (*remarks, *more, *told * (len(honest) < len(groups))))
+    left_out = told * (len(honest) < len(groups))
+    return Ablation("Ablation of class text", grids, caption=CAPTION, remarks=(*remarks, *more, *left_out))
 
 
 def _honest(group: Group) -> bool:

@@ -1,9 +1,9 @@
-"""Tables of an ablation, as renderers draw them: encoders or class texts below each other, data sets side by side."""
+"""Tables in the shape of papers, as `drawings` draws them: systems below each other, data sets side by side."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from avgzsl_bench.board.cells import Cell, Row
 from avgzsl_bench.board.measured import short
@@ -23,6 +23,8 @@ CAPTION = (
     "does not say which weights its encoders had. difference: measured minus printed, on real data only.",
 )
 NOT_RUN = "not run"
+AGREEMENT: Mapping[bool | None, str] = MappingProxyType({True: "≈", False: "≠", None: "?"})
+"""Whether a printed number lies within the prediction interval of a measured one; None: one run cannot tell."""
 Subject = tuple[str, ...]  # an encoder and its unusual settings, or a class text
 
 
@@ -60,6 +62,12 @@ class Line:
     printed: Mapping[Column, Mapping[str, Cell]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     runs: bool = True  # False: printed of something that is not here, which no run can fill in
+    absent: Mapping[Column, str] = field(default_factory=dict)  # why it was not run
+    verdicts: Mapping[Column, Mapping[str, str]] = field(default_factory=dict)  # signs of AGREEMENT
+
+    def absent_for(self, column: Column) -> tuple[str, ...]:
+        """The note on why a cell is empty, or none."""
+        return (self.absent[column],) if column in self.absent else ()
 
     def difference(self, column: Column, metric: str) -> float | None:
         """Measured minus printed in per cent, where both are known; nothing is printed of synthetic data."""
@@ -69,9 +77,45 @@ class Line:
         return None if own is None or theirs is None else own - theirs
 
     def shown_difference(self, column: Column, metric: str) -> str:
-        """`+1.23`, or nothing."""
+        """`≈ +1.23`, its sign before it so that the points stay in line, or nothing."""
         number = self.difference(column, metric)
-        return "" if number is None else f"{number:+.2f}".replace("-", "−")
+        sign = self.verdicts.get(column, {}).get(metric, "")
+        return "" if number is None else f"{sign} {number:+.2f}".replace("-", "−").lstrip()
+
+
+class Drawn(Protocol):
+    """What a drawing reads of a table."""
+
+    @property
+    def head(self) -> str:
+        """What its first column names."""
+
+    @property
+    def group(self) -> str:
+        """The heading that it shares with its neighbours, or nothing."""
+
+    @property
+    def title(self) -> str:
+        """Its own heading."""
+
+    @property
+    def printed_in(self) -> str:
+        """Where its printed numbers come from, or nothing."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Those of each data set, in order."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The data sets."""
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The systems."""
+
+    def heading(self, column: Column) -> tuple[str, ...]:
+        """The lines above a column."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +131,16 @@ class Grid:
     told: tuple[str, ...] = ()  # the versions in which another family like this differs
 
     @property
+    def head(self) -> str:
+        """Its first column names encoders, or texts."""
+        return self.kind
+
+    @property
+    def group(self) -> str:
+        """The heading of all tables of one kind."""
+        return TITLES[self.kind]
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """Those that the paper prints in this shape."""
         return METRICS[self.kind]
@@ -97,11 +151,6 @@ class Grid:
         form = f" ({self.setting.form})" * (self.setting.form != "paper")
         parts = (f"{OTHER[self.kind]} {', '.join(self.fixed)}", f"{self.setting.method}{form}", f"rules {self.setting.rules}")
         return " · ".join((*parts, ", ".join((*self.setting.changed, *self.told)))).removesuffix(" · ")
-
-    @property
-    def notes(self) -> list[str]:
-        """Every footnote, in the order of the cells."""
-        return [note for line in self.lines for note in _notes(line)]
 
     @property
     def seeds(self) -> int:
@@ -119,16 +168,23 @@ class Grid:
         return [(line, column) for line in self.lines if line.runs for column in self.columns if column not in line.measured]
 
 
-class Ablation(NamedTuple):
-    """What a renderer draws."""
+Own = TypeVar("Own", bound=Drawn)
 
-    grids: tuple[Grid, ...]
-    remarks: tuple[str, ...] = ()
+
+@dataclass(frozen=True)
+class Page(Generic[Own]):
+    """What `drawings` draws."""
+
+    title: str
+    grids: tuple[Own, ...]
+    heading: tuple[str, ...] = ()  # what must be read before the numbers
+    caption: tuple[str, ...] = ()  # what the numbers are
+    remarks: tuple[str, ...] = ()  # what is not in the tables
 
     @property
     def notes(self) -> list[str]:
         """Every footnote, its number being its place counted from 1."""
-        return list(dict.fromkeys(note for grid in self.grids for note in grid.notes))
+        return list(dict.fromkeys(note for grid in self.grids for line in grid.lines for note in _notes(line)))
 
     def mark(self, notes: Iterable[str]) -> str:
         """`[1][3]`."""
@@ -136,7 +192,11 @@ class Ablation(NamedTuple):
         return "".join(f"[{number}]" for number in sorted({known.index(note) + 1 for note in notes}))
 
 
+Ablation = Page[Grid]
+
+
 def _notes(line: Line) -> Iterator[str]:
     yield from line.notes
+    yield from line.absent.values()
     yield from (note for row in line.measured.values() for note in row.notes)
     yield from (note for cells in line.printed.values() for cell in cells.values() for note in cell.notes)

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 
 from tabulate import tabulate
 
-from avgzsl_bench.board import grids
 from avgzsl_bench.board.cells import DASH, METRICS, Cell, Row
-from avgzsl_bench.board.grids import NOT_RUN, Ablation, Column, Grid, Line
 from avgzsl_bench.board.table import CAPTION, RULES, UNMEASURED, Section, Table
 from avgzsl_bench.contracts import Renderer
 
@@ -68,57 +66,6 @@ def _number(cell: Cell, table: Table) -> str:
 
 def _mark(notes: tuple[str, ...], table: Table) -> str:
     return "".join(f"<sup>{number}</sup>" for number in table.numbers(notes))
-
-
-def ablation_page(found: Ablation) -> str:
-    """An ablation as a page: one table a text (or encoder), the printed numbers in lines of their own."""
-    parts = ["# Ablation of class text", "\n".join(f"- {line}" for line in grids.CAPTION)]
-    kind = ""
-    for grid in found.grids:
-        parts += [f"## {grids.TITLES[grid.kind]}"] * (grid.kind != kind)
-        kind = grid.kind
-        parts.append(f"### {_escape(grid.title)}")
-        parts += [f"Printed numbers: {_escape(grid.printed_in)}."] * bool(grid.printed_in)
-        parts.append(_grid(grid, found))
-    notes = [f"{number}. {_escape(note)}" for number, note in enumerate(found.notes, 1)]
-    remarks = [f"- {_escape(remark)}" for remark in found.remarks]
-    return "\n\n".join([*parts, *("\n".join(lines) for lines in (notes, remarks) if lines)]) + "\n"
-
-
-def _grid(grid: Grid, found: Ablation) -> str:
-    names = ("n", *(METRICS[metric] for metric in grid.metrics))
-    above = ["<br>".join(map(_escape, grid.heading(column))) for column in grid.columns]
-    headers = [grid.kind, *(f"{title}<br>{name}" for title in above for name in names)]
-    body = [cells for line in grid.lines for cells in _ablated(grid, line, found)]
-    align = ["left", *["right"] * (len(headers) - 1)]
-    return str(tabulate(body, headers, "github", colalign=align, disable_numparse=True))
-
-
-def _ablated(grid: Grid, line: Line, found: Ablation) -> Iterator[list[str]]:
-    """What was measured, and below it, where there are such, what is printed and the difference."""
-    across = [(column, metric) for column in grid.columns for metric in ("n", *grid.metrics)]
-    yield [f"{_escape(', '.join(line.subject))}{_sup(found.mark(line.notes))}", *(_own(line, *at, found) for at in across)]
-    if line.printed:
-        yield ["*printed*", *("" if metric == "n" else _theirs(line, column, metric, found) for column, metric in across)]
-    differences = ["" if metric == "n" else line.shown_difference(column, metric) for column, metric in across]
-    if any(differences):
-        yield ["*difference*", *differences]
-
-
-def _own(line: Line, column: Column, metric: str, found: Ablation) -> str:
-    row = line.measured.get(column)
-    if row is None:
-        return (NOT_RUN if line.runs else DASH) if metric == "n" else ""
-    return f"{row.n}{_sup(found.mark(row.notes))}" if metric == "n" else str(row.measured[metric])
-
-
-def _theirs(line: Line, column: Column, metric: str, found: Ablation) -> str:
-    cell = line.printed[column][metric] if column in line.printed else None
-    return "" if cell is None else f"{cell}{_sup(found.mark(cell.notes))}"
-
-
-def _sup(marks: str) -> str:
-    return marks.replace("[", "<sup>").replace("]", "</sup>")
 
 
 def _escape(text: str) -> str:

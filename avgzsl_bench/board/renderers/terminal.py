@@ -3,8 +3,7 @@
 import io
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -14,16 +13,13 @@ from rich.rule import Rule
 from rich.table import Table as Grid
 from rich.text import Text
 
-from avgzsl_bench.board import grids
 from avgzsl_bench.board.cells import DASH, METRICS, Cell, Row
-from avgzsl_bench.board.grids import NOT_RUN, Ablation, Line
 from avgzsl_bench.board.table import CAPTION, RULES, UNMEASURED, Section, Table
 from avgzsl_bench.contracts import Renderer
 
 WIDE = 170  # one line a row from here on
 TIGHT = 96  # single spaces between columns up to here
 UNKNOWN_WIDTH = 100  # of a pipe or a file
-NAME_WIDTH = 22  # of an encoder or a text in an ablation
 
 
 class Terminal(Renderer):
@@ -143,89 +139,6 @@ def _mean(cell: Cell) -> str:
 
 def _mark(notes: tuple[str, ...], table: Table) -> str:
     return "".join(f"[{number}]" for number in table.numbers(notes))
-
-
-def draw_ablation(found: Ablation) -> str:
-    """An ablation as text: a block a data set, as many side by side as the window holds."""
-    width = _window()
-    return _printed(_ablation(found, width), width) + "\n"
-
-
-def _ablation(found: Ablation, width: int) -> Iterator[RenderableType]:
-    kind = ""
-    for grid in found.grids:
-        if grid.kind != kind:
-            kind = grid.kind
-            yield Rule(Text(grids.TITLES[grid.kind], "bold"), align="left", style="dim")
-        heading = Text(grid.title, "bold cyan")
-        yield heading.append(f"    printed: {grid.printed_in}" if grid.printed_in else "", "not bold dim")
-        yield from (drawn for part in _side_by_side(grid, found, width) for drawn in (part, ""))
-    yield from (Text(line, "dim") for line in grids.CAPTION)
-    yield from (Text(f"[{number}] {note}") for number, note in enumerate(found.notes, 1))
-    yield from (Text(remark, "yellow") for remark in found.remarks)
-
-
-def _side_by_side(grid: grids.Grid, found: Ablation, width: int) -> Iterator[Grid]:
-    """The blocks of the data sets, in as many tables as the window needs."""
-    rows = [row for line in grid.lines for row in _ablated(grid, line, found)]
-    blocks = [block for row in rows for block in row.blocks if block[1:]]
-    digits = 3 + max(1, *(len(block[0]) for block in blocks)), 1 + max(7, *(len(text) for block in blocks for text in block[1:]))
-    names = ("n", *(METRICS[metric] for metric in grid.metrics))
-    above = [grid.heading(column) for column in grid.columns]
-    heads = ["\n".join((*lines, *[""] * (max(map(len, above)) - len(lines)), _block(names, digits))) for lines in above]
-    widest = max(len(line) for head in heads for line in head.splitlines())
-    longest = min(NAME_WIDTH, max(10, width - widest - 2), max(len(text) for text in (grid.kind, *(row.name for row in rows))))
-    many = max(1, (width - longest) // (widest + 2))
-    for start in range(0, len(heads), many):
-        drawn = Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False, header_style="bold")
-        drawn.add_column("\n" * max(map(len, above)) + grid.kind, width=longest, overflow="fold")
-        for head in heads[start : start + many]:
-            drawn.add_column(Text(head), no_wrap=True, width=widest)
-        for row in rows:
-            own = row.blocks[start : start + many]
-            if any(map(any, own)) or row.about:
-                drawn.add_row(row.name, *(_block(block, digits) for block in own), style=row.style)
-        yield drawn
-
-
-class _Row(NamedTuple):
-    """One printed line of an ablation: a block a data set, of n and the metrics, or of one text in their place."""
-
-    name: str
-    blocks: list[tuple[str, ...]]
-    style: str = ""
-    about: bool = False  # whether its name says something where its blocks do not
-
-
-def _ablated(grid: grids.Grid, line: Line, found: Ablation) -> Iterator[_Row]:
-    """The means, their intervals, and where there are such what is printed and the difference."""
-    rows = [line.measured.get(column) for column in grid.columns]
-    absent = NOT_RUN if line.runs else DASH
-    marked = [
-        (f"{found.mark(row.notes)}{row.n}", *(_mean(row.measured[key]) for key in grid.metrics)) if row else (absent,)
-        for row in rows
-    ]
-    name, *settings = line.subject
-    yield _Row(f"{name} {found.mark(line.notes)}".rstrip(), marked)
-    if line.measured or settings:
-        spreads = [("", *(row.measured[key].spread for key in grid.metrics)) if row else () for row in rows]
-        yield _Row(", ".join(settings), spreads, "dim", about=bool(settings))
-    if line.printed:
-        cells = [line.printed.get(column) for column in grid.columns]
-        yield _Row("  printed", [("", *(_marked(own[key], found) for key in grid.metrics)) if own else () for own in cells])
-    differences = [("", *(line.shown_difference(column, key) for key in grid.metrics)) for column in grid.columns]
-    if any(map(any, differences)):
-        yield _Row("  difference", differences)
-
-
-def _marked(cell: Cell, found: Ablation) -> str:
-    return f"{found.mark(cell.notes)} {_mean(cell)}".lstrip()
-
-
-def _block(texts: Sequence[str], digits: tuple[int, int]) -> str:
-    """n and the metrics, each as wide as the widest of its kind."""
-    first, *numbers = texts or ("",)
-    return f"{first:>{digits[0]}}" + "".join(f"{number:>{digits[1]}}" for number in numbers)
 
 
 def _style(row: Row) -> str:
