@@ -2,17 +2,17 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from avgzsl_bench import files
-from avgzsl_bench.clips import SUBSETS, ClassInfo, Clips, FeatureSet, Role, Splits, Tokens
+from avgzsl_bench.clips import SUBSETS, TRAINING, ClassInfo, Clips, FeatureSet, Role, Splits, Tokens
 from avgzsl_bench.errors import AvgzslError
 
 MODALITIES = ("audio", "video")
@@ -48,7 +48,14 @@ class Subset(_Entry):
     tokens: dict[str, int] = {}  # of each modality, where temporal
     sha256: str
     ids: list[str]
+    videos: list[str] | None = None  # the source video of each, where the source of a table says it
     stored: dict[str, tuple[int, int]]  # file name -> (size, mtime_ns) as written
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.videos is not None and len(self.videos) != len(self.ids):
+            raise ValueError(f"{len(self.videos)} source videos of {len(self.ids)} clips")
+        return self
 
 
 class Manifest(_Entry):
@@ -121,7 +128,7 @@ def _read(folder: Path, manifest: Manifest, name: str) -> Clips:
     subset = manifest.subsets[name]
     clips = map_subset(folder, name, subset.ids, manifest.temporal)
     same = all((folder / file).stat().st_mtime_ns == time for file, (_, time) in subset.stored.items())
-    if not same and subset_sha256(clips) != subset.sha256:
+    if not same and subset_sha256(clips, subset.videos) != subset.sha256:
         raise AvgzslError(f"the {name} clips in {folder} are not the ones that were imported; import them again")
     return clips
 
@@ -141,12 +148,13 @@ def map_subset(folder: Path, name: str, ids: list[str], temporal: bool) -> Clips
     return Clips(Tokens.flat(audio, ends["audio"]), Tokens.flat(video, ends["video"]), label, tuple(ids))
 
 
-def subset_sha256(clips: Clips) -> str:
+def subset_sha256(clips: Clips, videos: Sequence[str] | None = None) -> str:
     """Hash of one subset's clip ids, class ids and array bytes: equal wherever the same clips were imported.
 
-    Of temporal clips it covers the length of each as well, and tokens in the type that they are stored in.
+    Of temporal clips it covers the length of each as well, and tokens in the type that they are stored in; of clips whose
+    source videos were given, those too.
     """
-    digest = hashlib.sha256("\n".join(clips.ids).encode())
+    digest = hashlib.sha256("\n".join([*clips.ids, *(videos or ())]).encode())
     for array, kind in ((clips.label, "<i8"), (clips.audio, "<f4"), (clips.video, "<f4")):
         for piece in _of_tokens(array) if isinstance(array, Tokens) else _of_rows(array, kind):
             digest.update(piece)
@@ -183,12 +191,43 @@ def verify(folder: Path) -> list[str]:
         except AvgzslError as error:
             problems.append(str(error))
             continue
-        found[name] = subset_sha256(clips)
+        found[name] = subset_sha256(clips, subset.videos)
         if found[name] != subset.sha256:
             problems.append(f"the {name} clips in {folder} are not the ones that were imported; import them again")
     if not problems and content_sha256(found) != manifest.content_sha256:
         problems.append(f"the manifest in {folder} contradicts itself; import it again")
     return problems
+
+
+class Overlap(NamedTuple):
+    """Test clips of a source video that also stands in training."""
+
+    known: bool  # whether the source videos are: some clip is not a video of its own
+    seen: int  # seen test clips
+    seen_trained: int  # those of a video that stands in training
+    classes: int  # seen classes that still have clips without those
+    left_out: tuple[str, ...]  # names of the seen classes that have none
+    unseen: int
+    unseen_trained: int
+
+
+def overlap(folder: Path, source_video: Callable[[str], str]) -> Overlap:
+    """What the test clips of stored features share with their training clips."""
+    manifest = read_manifest(folder)
+    videos = {name: [source_video(clip) for clip in subset.ids] for name, subset in manifest.subsets.items()}
+    trained = {video for name in TRAINING for video in videos[name]}
+    alone = np.array([video not in trained for video in videos["test_seen"]], np.bool_)  # (clips,)
+    label = np.load(folder / "test_seen.label.npy")
+    kept = set(label[alone].tolist())
+    return Overlap(
+        known=any(videos[name] != subset.ids for name, subset in manifest.subsets.items()),
+        seen=len(alone),
+        seen_trained=int((~alone).sum()),
+        classes=len(kept),
+        left_out=tuple(manifest.classes[i].name for i in sorted(set(label.tolist()) - kept)),
+        unseen=len(videos["test_unseen"]),
+        unseen_trained=sum(video in trained for video in videos["test_unseen"]),
+    )
 
 
 def word_vectors_file(dataset: str) -> Path:

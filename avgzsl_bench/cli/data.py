@@ -38,7 +38,8 @@ def import_(
         str | None,
         typer.Option(
             help="main or cls, where it is not that of the features. "
-            "With --table: csv with a header and the columns clip, class, subset and, if wished, text_name; "
+            "With --table: csv with a header and the columns clip, class, subset and, if wished, text_name and video, which "
+            "the clip was cut from; "
             "subset is train, validation_seen, validation_unseen, test_seen or test_unseen."
         ),
     ] = None,
@@ -200,8 +201,12 @@ def verify(
     name: Annotated[
         str | None, typer.Argument(help="Data set to verify; all if left out.", autocompletion=_complete.datasets)
     ] = None,
+    classes: Annotated[bool, typer.Option("--classes", help="Name every class that has no other clips.")] = False,
 ) -> None:
-    """Verify stored features: read everything again and compare with the hashes of the import."""
+    """Verify stored features: read everything again and compare with the hashes of the import.
+
+    Also counts the test clips whose source video stands in training too: accuracy on them is not that on new videos.
+    """
     from avgzsl_bench import features
 
     if name:
@@ -213,9 +218,29 @@ def verify(
     for folder in chosen:
         found = features.verify(folder)
         typer.echo(f"{'damaged' if found else 'whole'}  {folder.name}")
+        for line in [] if found else _overlap(folder, 10**6 if classes else 5):
+            typer.echo(f"  {line}")
         problems += found
     if problems:
         raise AvgzslError(problems[0] + (f" ({len(problems) - 1} more problems)" if len(problems) > 1 else ""))
+
+
+def _overlap(folder: Path, most: int) -> Iterator[str]:
+    """What is to be said of test clips whose source video stands in training too."""
+    from avgzsl_bench import features
+
+    name = features.read_manifest(folder).dataset
+    found = features.overlap(folder, datasets.get(name).source_video)
+    if not found.known:
+        yield "source videos are not known: each clip counts as one of its own"
+        return
+    what = "test clips are of a source video that also stands in training"
+    rest = f"{found.seen - found.seen_trained} clips of {found.classes} classes remain"
+    yield f"{found.seen_trained} of {found.seen} seen {what}; {rest}"
+    if found.left_out:
+        yield f"seen classes without any: {_some(found.left_out, most)}"
+    if found.unseen_trained:
+        yield f"{found.unseen_trained} of {found.unseen} unseen {what}"
 
 
 @app.command(epilog="Example: avgzsl data synth ucf --out synthetic")

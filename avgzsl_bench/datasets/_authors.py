@@ -8,7 +8,7 @@ from avgzsl_bench import features as store
 from avgzsl_bench import plugins
 from avgzsl_bench.clips import SUBSETS, ClassInfo, Dataset, FeatureSet, Splits
 from avgzsl_bench.errors import AvgzslError
-from avgzsl_bench.importers.layout import FPS, Layout
+from avgzsl_bench.importers.layout import FPS, ClipIds, Layout
 
 FEATURES = {
     "selavi": FeatureSet(512, 512, seconds={"audio": 1.0, "video": 1.0}),
@@ -50,7 +50,17 @@ def counts(name: str) -> dict[str, dict[int, int]]:
     return {subset: {i: int(row[subset]) for i, row in enumerate(_rows(name)) if row[subset].isdigit()} for subset in SUBSETS}
 
 
-def layout(dataset: Dataset, folder: str, fold_case: bool, preset: str, split: str | None, temporal: bool) -> Layout:
+def _trained(name: str) -> dict[int, int]:
+    """Clips of each class in test_seen whose source video stands in training, as counted in the authors' clip lists.
+
+    VGGSound's list of stage_1_train was not at hand, so its counts are of the validation lists alone.
+    """
+    return {i: int(row["test_seen_of_trained_videos"]) for i, row in enumerate(_rows(name)) if row["test_seen"]}
+
+
+def layout(
+    dataset: Dataset, folder: str, fold_case: bool, clip_ids: ClipIds, preset: str, split: str | None, temporal: bool
+) -> Layout:
     """The authors' files of one preset, read under its own split unless another is named.
 
     Raises AvgzslError for a preset or split that the authors have no files of, and for sequences of what has none.
@@ -76,6 +86,8 @@ def layout(dataset: Dataset, folder: str, fold_case: bool, preset: str, split: s
         widths=FEATURES[chosen],
         classes=dataset.classes(used),
         counts=counts(dataset.name),
+        trained=_trained(dataset.name),
+        clip_ids=clip_ids,
         fold_case=fold_case,
         word2vec=preset != "clipclap",
         alike=_ALIKE.get((preset, temporal), {}),

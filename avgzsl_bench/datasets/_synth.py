@@ -67,7 +67,7 @@ def _write_class(
     layout: Layout, folder: Path, counts: Counts, class_id: int, place: str, parts: dict[str, int], seconds: float
 ) -> None:
     name = layout.classes[class_id].name
-    ids = [f"v_synthetic_{name}_g{n // 7 + 1:02d}_c{n % 7 + 1:02d}" for n in _numbers(counts, class_id, parts)]
+    ids = _clip_ids(layout, counts, class_id, parts)
     for modality in MODALITIES:
         path = folder / layout.base / modality / place / f"{name}.{layout.suffix}"
         files.make_folder(path.parent)
@@ -98,12 +98,25 @@ def _sequences(layout: Layout, modality: str, which: str, clips: NDArray[np.floa
     return [np.ascontiguousarray(part) for part in np.split(kept, np.cumsum(length)[:-1])]
 
 
-def _numbers(counts: Counts, class_id: int, parts: dict[str, int]) -> list[int]:
-    """Running numbers of these clips within their class, so that no id stands in two subsets."""
+def _clip_ids(layout: Layout, counts: Counts, class_id: int, parts: dict[str, int]) -> list[str]:
+    """Ids of these clips like the authors', as many of test_seen of a video that stands in training as are known to be."""
     before = dict.fromkeys(SUBSETS, 0)
     for earlier, later in pairwise(SUBSETS):
         before[later] = before[earlier] + counts[earlier].get(class_id, 0)
-    return [before[subset] + i for subset, clips in parts.items() for i in range(clips)]
+    about = {"name": layout.classes[class_id].name, "class_id": class_id}
+    trained, again = before["test_seen"], layout.trained.get(class_id, 0)
+    numbers = [before[subset] + i for subset, clips in parts.items() for i in range(clips)]
+    places = [_place(number, trained, again, layout.clip_ids.videos) for number in numbers]
+    return [layout.clip_ids.synthetic.format(**about, video=video + 1, part=part + 1) for video, part in places]
+
+
+def _place(number: int, trained: int, again: int, most: int) -> tuple[int, int]:
+    """(source video, part of it) of a class's clip: the `trained` first, `again` more of their videos, then of others."""
+    videos = min(trained, most)
+    if number < trained + again:
+        return number % videos, number // videos
+    number -= trained + again
+    return videos + number % most, number // most
 
 
 def _clips(layout: Layout, modality: str, class_id: int, subset: str, clips: int) -> NDArray[np.float32]:

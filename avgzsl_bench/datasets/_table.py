@@ -1,5 +1,6 @@
 """A table of the user's own, known from its manifest in the store."""
 
+from functools import cached_property
 from pathlib import Path
 
 from avgzsl_bench import features as store
@@ -24,6 +25,14 @@ class Table(Dataset):
 
     def classes(self, split: str) -> tuple[ClassInfo, ...]:
         return tuple(self._manifest.classes)
+
+    def source_video(self, clip_id: str) -> str:
+        return self._videos.get(clip_id, clip_id)
+
+    @cached_property
+    def _videos(self) -> dict[str, str]:
+        given = [subset for subset in self._manifest.subsets.values() if subset.videos]
+        return {clip: video for subset in given for clip, video in zip(subset.ids, subset.videos or (), strict=True)}
 
     def open(self, store_root: Path, features: str, split: str, temporal: bool = False) -> Splits:
         folder = store.store_folder(store_root, self.name, features, split)

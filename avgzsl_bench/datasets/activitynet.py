@@ -4,7 +4,10 @@ from pathlib import Path
 
 from avgzsl_bench.clips import ClassInfo, Dataset, Splits
 from avgzsl_bench.datasets import _authors
-from avgzsl_bench.importers.layout import Layout
+from avgzsl_bench.importers.layout import ClipIds, Layout
+
+CLIP_IDS = ClipIds(r"([\w-]{11})_\d+", "synth{class_id:03d}{video:03x}_{part}", 4095)
+"""The video's id at YouTube, and the number of the segment."""
 
 
 class ActivityNet(Dataset):
@@ -23,12 +26,15 @@ class ActivityNet(Dataset):
     def classes(self, split: str) -> tuple[ClassInfo, ...]:
         return _authors.classes(self.name, split)
 
+    def source_video(self, clip_id: str) -> str:
+        return CLIP_IDS.source_video(clip_id)
+
     def open(self, store: Path, features: str, split: str, temporal: bool = False) -> Splits:
         return _authors.open_imported(self, store, features, split, temporal)
 
     def layout(self, preset: str, split: str | None, temporal: bool = False) -> Layout:
         """Where the authors' files of a preset are and what they must hold, for `avgzsl data import`."""
-        return _authors.layout(self, "ActivityNet", True, preset, split, temporal)
+        return _authors.layout(self, "ActivityNet", True, CLIP_IDS, preset, split, temporal)
 
 
 MEMBER = ActivityNet

@@ -4,7 +4,10 @@ from pathlib import Path
 
 from avgzsl_bench.clips import ClassInfo, Dataset, Splits
 from avgzsl_bench.datasets import _authors
-from avgzsl_bench.importers.layout import Layout
+from avgzsl_bench.importers.layout import ClipIds, Layout
+
+CLIP_IDS = ClipIds(r"(v_.+_g\d\d)_c\d\d", "v_synthetic_{name}_g{video:02d}_c{part:02d}", 25)
+"""Class, group and number of the clip; the clips of a group were cut from one video."""
 
 
 class Ucf(Dataset):
@@ -23,12 +26,15 @@ class Ucf(Dataset):
     def classes(self, split: str) -> tuple[ClassInfo, ...]:
         return _authors.classes(self.name, split)
 
+    def source_video(self, clip_id: str) -> str:
+        return CLIP_IDS.source_video(clip_id)
+
     def open(self, store: Path, features: str, split: str, temporal: bool = False) -> Splits:
         return _authors.open_imported(self, store, features, split, temporal)
 
     def layout(self, preset: str, split: str | None, temporal: bool = False) -> Layout:
         """Where the authors' files of a preset are and what they must hold, for `avgzsl data import`."""
-        return _authors.layout(self, "UCF", True, preset, split, temporal)
+        return _authors.layout(self, "UCF", True, CLIP_IDS, preset, split, temporal)
 
 
 MEMBER = Ucf

@@ -1,6 +1,7 @@
 """Bring the authors' feature files (one file a class, subset and modality) into the store."""
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
@@ -31,6 +32,19 @@ FPS = 25.0  # frames a second that the authors count token times at
 READERS: Mapping[str, Reader] = {"h5": hdf5, "pkl": pickled}
 
 
+class ClipIds(NamedTuple):
+    """How a data set names its clips."""
+
+    pattern: str  # of a whole id; its group is the source video
+    synthetic: str  # of {name} and {class_id} of the class, its {video} and the {part} of that, both counted from 1
+    videos: int  # that the clips of one class come from, at most
+
+    def source_video(self, clip_id: str) -> str:
+        """The video that a clip was cut from; the clip itself where the id is none of these."""
+        found = re.fullmatch(self.pattern, clip_id)
+        return found[1] if found else clip_id
+
+
 class Layout(NamedTuple):
     """What the authors' files of one (data set, features, split, temporal or not) are called and must hold."""
 
@@ -46,6 +60,8 @@ class Layout(NamedTuple):
     widths: FeatureSet
     classes: tuple[ClassInfo, ...]
     counts: Mapping[str, Mapping[int, int]]  # subset -> class id -> clips, where known
+    trained: Mapping[int, int]  # class id -> clips of test_seen whose source video is known to stand in training
+    clip_ids: ClipIds
     fold_case: bool  # whether the authors compare class names lower-cased
     word2vec: bool  # whether the word vectors beside them are word2vec's
     alike: Mapping[int, str] = {}  # width of audio -> what features of it in a folder of the same name are

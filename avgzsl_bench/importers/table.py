@@ -22,7 +22,7 @@ _PIECE = 4096  # rows copied at a time
 class Inputs(NamedTuple):
     """Files of a table: arrays (clips, dim) of floats, one clip id a line in the same order, and a csv of the split.
 
-    The csv has the columns clip, class, subset (one of SUBSETS) and, if wished, text_name.
+    The csv has the columns clip, class, subset (one of SUBSETS) and, if wished, text_name, and video: what the clip was cut from.
     """
 
     audio: Path
@@ -35,6 +35,7 @@ class _Row(NamedTuple):
     name: str
     subset: str
     text_name: str
+    video: str
 
 
 def import_table(name: str, inputs: Inputs, root: Path, features: str) -> Report:
@@ -103,7 +104,7 @@ def _read_split(path: Path, clips: set[str]) -> dict[str, _Row]:
     reader = csv.DictReader(_text(path).splitlines())
     if not {"clip", "class", "subset"} <= set(reader.fieldnames or ()):
         raise AvgzslError(
-            f"{path} has the columns {reader.fieldnames or []}; it needs clip, class and subset (and may have text_name)"
+            f"{path} has the columns {reader.fieldnames or []}; it needs clip, class and subset (and may have text_name, video)"
         )
     rows: dict[str, _Row] = {}
     for line in reader:
@@ -116,7 +117,7 @@ def _read_split(path: Path, clips: set[str]) -> dict[str, _Row]:
             raise AvgzslError(f"{path} lists clip {clip!r}, which has no features; remove the line or add the clip")
         if not name:
             raise AvgzslError(f"{path} gives no class for clip {clip!r}; name one")
-        rows[clip] = _Row(name, subset, line.get("text_name") or name)
+        rows[clip] = _Row(name, subset, line.get("text_name") or name, (line.get("video") or "").strip())
     return rows
 
 
@@ -151,4 +152,6 @@ def _incoming(
         for start in range(0, len(places), _PIECE):
             yield arrays[modality][places[start : start + _PIECE]]
 
-    return Incoming(chosen, [ids[rows[clip].name] for clip in chosen], blocks)
+    # a line that names no video is of a clip that is a video of its own
+    videos = [rows[clip].video or clip for clip in chosen] if any(row.video for row in rows.values()) else ()
+    return Incoming(chosen, [ids[rows[clip].name] for clip in chosen], blocks, videos=videos)

@@ -1,7 +1,7 @@
 """Writing features into the store: clips in their canonical order, checked, hashed, and whole or not at all."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +30,7 @@ class Incoming(NamedTuple):
     blocks: Callable[[str], Iterator[NDArray[Any]]]  # rows of "audio" or "video" in the order of `ids`, piece by piece
     expected: int | None = None
     sequences: Mapping[str, Sequences] = {}  # of both modalities where a clip has several rows, its tokens
+    videos: Sequence[str] = ()  # the source video of each clip, where the source says it
 
 
 def write_store(folder: Path, manifest: Manifest, incoming: Mapping[str, Incoming]) -> Manifest:
@@ -53,13 +54,15 @@ def _write_subset(folder: Path, manifest: Manifest, name: str, incoming: Incomin
         _write_modality(folder, manifest, f"{name}.{modality}", order, incoming)
     np.save(folder / f"{name}.label.npy", np.array(incoming.label, np.int64)[order])
     ids = [incoming.ids[i] for i in order]
+    videos = [incoming.videos[i] for i in order] if incoming.videos else None
     stored = {path.name: (path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.glob(f"{name}.*.npy"))}
     return Subset(
         clips=len(ids),
         expected=incoming.expected,
         tokens={modality: sum(sequences.length) for modality, sequences in incoming.sequences.items()},
-        sha256=store.subset_sha256(store.map_subset(folder, name, ids, manifest.temporal)),
+        sha256=store.subset_sha256(store.map_subset(folder, name, ids, manifest.temporal), videos),
         ids=ids,
+        videos=videos,
         stored=stored,
     )
 
