@@ -133,6 +133,128 @@ def test_a_method_has_one_label():
     assert len(labels) == len({method for method, _ in labels}) == 13
 
 
+# the other papers
+
+NAMES = {
+    "ACFS/AVFS": "ACFS",
+    "ClipClap re-run": "ClipClap-GZSL, run again",
+    "frozen LanguageBind": "LanguageBind (nothing trained)",
+}
+FEATURES = {"M": "selavi", "C": "c3d_vggish", "L": "clip_clap", "own": "languagebind", "?": "unknown"}
+
+
+def of(key):
+    return [row for row in published.printed() if row.key == key]
+
+
+def column(cell):
+    """The numbers of a cell of the notes: `S/U/HM/ZSL`, or an HM alone; nothing where none was found."""
+    found = re.match(r"[*\d./]+", cell)
+    return tuple(float(number) for number in found[0].strip("*").split("/")) if found else ()
+
+
+def cells(line):
+    return [cell.strip().strip("*") for cell in line.strip("|\n").split("|")]
+
+
+def test_every_number_of_the_newer_systems_is_as_noted(shared):
+    lines = (shared / "specs" / "others.md").read_text().partition("## 9.")[2].partition("## 10.")[0].splitlines()
+    table = [cells(line) for line in lines if line.startswith("| ") and not line.startswith("| system")]
+    noted = []
+    for name, _, features, *columns, _ in table:
+        place = NAMES.get(name, re.sub(r" \(.*\)", "", name)), FEATURES[features if features in FEATURES else features[0]]
+        for dataset, cell in zip(("vggsound", "ucf", "activitynet"), columns, strict=True):
+            noted += [(*place, dataset, column(cell.replace("**", "")))] * bool(column(cell.replace("**", "")))
+    ours = [(row.label, row.features, row.dataset, set(row.numbers.values())) for row in published.printed()]
+    missing = [own for own in noted if not any(own[:3] == other[:3] and set(own[3]) <= other[3] for other in ours)]
+    assert missing == []
+    assert len(noted) == 3 * 16 + 2
+
+
+def test_the_baselines_of_clipclap_are_as_noted(shared):
+    notes = (shared / "specs" / "others.md").read_text().partition("## 6.")[2].partition("## 7.")[0]
+    ours = {(row.label, row.dataset): tuple(row.numbers.values()) for row in of("kurzendorfer2024") if not row.variant}
+    for name in ("CJME", "AVGZSLNet", "AVCA", "Hyper-multiple"):
+        line = next(line for line in notes.splitlines() if line.startswith(f"| {name} |"))
+        for dataset, cell in zip(("vggsound", "ucf", "activitynet"), cells(line)[1:], strict=True):
+            assert ours.pop((name, dataset)) == column(cell)
+    assert {label for label, _ in ours} == {"ClipClap-GZSL"}
+    again = {row.dataset: row.numbers for row in of("kurzendorfer2024") if row.variant == "run again by HSP-MoE"}
+    words = re.search(r"README\): ([\d./]+); ([\d./]+); ([\d./]+) ", notes)
+    assert [tuple(again[name].values()) for name in ("vggsound", "ucf", "activitynet")] == [
+        column(cell) for cell in words.groups()
+    ]
+
+
+def test_what_was_not_read_in_its_paper_says_where():
+    apart = {row.key for row in published.printed() if not row.via}
+    assert apart == {"chen2023", "kurzendorfer2024"}
+    assert all("github.com" in row.via for row in published.printed() if row.via)
+
+
+def test_features_that_were_presumed_say_so_in_a_note():
+    presumed = [row for row in published.printed() if not row.stated and row.key != "chen2023"]
+    assert {row.key for row in presumed} == {"li2024", "li2025", "ma2026", "mo2024", "yang2026", "languagebind2024"}
+    assert all("presumed" in row.note or "known" in row.note for row in presumed)
+    assert {row.key for row in presumed if row.features == "unknown"} == {"mo2024", "yang2026"}
+
+
+def test_every_citation_names_its_file():
+    for paper in published.papers():
+        keys = re.findall(r"@\w+\{(\S+),", paper.citation)
+        assert keys == [paper.key] or (not keys and paper.key in {"demo", "hspmoe2026", "languagebind2024"}), paper.key
+        assert paper.authors or paper.key in {"hspmoe2026", "languagebind2024"}
+
+
+# rows of leaderboards
+
+
+def row(**keys):
+    place = {"key": "x2020", "method": "m", "label": "M", "dataset": "d", "features": "f", "split": "s"}
+    return published.PublishedRow(**{**place, **keys})
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """The main rows that leaderboards get of some."""
+
+    def keep(*rows):
+        monkeypatch.setattr(published, "papers", lambda: [published.Paper(title="T", year=2020, row=rows)])
+        return published.rows()
+
+    return keep
+
+
+def test_a_row_that_only_repeats_another_is_in_no_leaderboard(shown):
+    whole, part = row(seen=1, unseen=2, key="a"), row(unseen=2, key="b")
+    assert shown(part, whole) == [whole]
+    assert shown(part, row(seen=1, unseen=3)) == [part, row(seen=1, unseen=3)]
+    assert len(shown(whole, row(unseen=2, features="g"), row(unseen=2, method="n"), row(unseen=2, variant="v"))) == 4
+
+
+def test_of_two_rows_that_say_the_same_the_one_read_in_its_paper_stays(shown):
+    own, copy = row(seen=1, key="b"), row(seen=1, key="a", via="elsewhere")
+    assert shown(copy, own) == shown(own, copy) == [own]
+    assert shown(own, row(seen=1, key="c")) == [own]
+    assert published.printed() == [own, row(seen=1, key="c")]
+
+
+def test_ablations_repeat_what_they_like(shown):
+    twice = [row(seen=1, ablation="weight", label=label) for label in "ab"]
+    assert shown(*twice, row(seen=1)) == [row(seen=1)]
+    assert published.rows("weight") == twice
+
+
+def test_where_a_number_was_printed_is_said_in_words():
+    assert row(table="1").printed_in == "Table 1 of x2020"
+    assert row(table="Figure 2").printed_in == "Figure 2 of x2020"
+    assert row(table="1", via="a README").printed_in == "Table 1 of x2020, read in a README"
+    assert row(via="a README").printed_in == "x2020, read in a README"
+
+
+# recipes and strangers
+
+
 def test_the_most_specific_recipe_wins(stranger):
     stranger(
         "x",

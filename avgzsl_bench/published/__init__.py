@@ -18,7 +18,7 @@ A file holds `title`, `authors`, `year`, `venue`, `url`, `citation` (BibTeX; wha
     method = "kda"
     label = "KDA"
     dataset = "ucf"
-    features = "selavi"            # features that no data set here has keep a name of their own
+    features = "selavi"            # features that no data set here has keep a name of their own; "unknown" where none is known
     split = "main"
     encoder = "clip"               # of the class text; left out: not stated, or none that is registered here
     text = "kda"                   # "names" = class names; left out: not stated
@@ -40,6 +40,7 @@ A file holds `title`, `authors`, `year`, `venue`, `url`, `citation` (BibTeX; wha
 
 import logging
 import tomllib
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -98,6 +99,17 @@ class PublishedRow(_Entry):
     note: str = ""
 
     @property
+    def place(self) -> tuple[str, str, str, str, str]:
+        """What must agree for two rows to be about the same thing: system, data set, features, split and variant."""
+        return self.method, self.dataset, self.features, self.split, self.variant
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """What is printed of S, U, HM and ZSL, by metric."""
+        found = {metric: getattr(self, metric) for metric in ("seen", "unseen", "harmonic_mean", "zero_shot")}
+        return {metric: value for metric, value in found.items() if value is not None}
+
+    @property
     def printed_in(self) -> str:
         """`Table 1 of chen2023`; `hong2023, read in ...` where the number was not read in the paper itself."""
         table = self.table if " " in self.table else f"Table {self.table}"
@@ -137,9 +149,24 @@ def recipes() -> list[Recipe]:
     return [recipe for paper in papers() for recipe in paper.recipe]
 
 
+def printed() -> list[PublishedRow]:
+    """Every printed result of every paper, ablations and repetitions too."""
+    return [row for paper in papers() for row in paper.row]
+
+
 def rows(ablation: Kind = "") -> list[PublishedRow]:
-    """Every printed result of every paper: those of leaderboards, or those of one kind of ablation."""
-    return [row for paper in papers() for row in paper.row if row.ablation == ablation]
+    """The printed results of leaderboards, none of which only repeats another; or every one of a kind of ablation."""
+    found = [row for row in printed() if row.ablation == ablation]
+    return found if ablation else _once(found)
+
+
+def _once(found: list[PublishedRow]) -> list[PublishedRow]:
+    """Without rows whose every number another row of the same system prints: the one with more, or read in the paper itself."""
+    kept: dict[tuple[str, ...], list[PublishedRow]] = defaultdict(list)
+    for row in sorted(found, key=lambda row: (-len(row.numbers), bool(row.via))):
+        if not any(row.numbers.items() <= other.numbers.items() for other in kept[row.place]):
+            kept[row.place].append(row)
+    return [row for row in found if any(row is other for other in kept[row.place])]
 
 
 def recipe_for(method: str, dataset: str, features: str, split: str, form: str) -> Recipe | None:

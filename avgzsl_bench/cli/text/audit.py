@@ -24,7 +24,10 @@ def command(
     every: Annotated[bool, typer.Option("--all", help="List each of these classes, and whose text it gets.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Write Markdown.")] = False,
 ) -> None:
-    """Audit whose text each class gets from the reference loaders, which index a list of another order by class id."""
+    """Audit whose text each class gets from the reference loaders, which index a list of another order by class id.
+
+    `avgzsl audit` is about printed and recorded numbers.
+    """
     from avgzsl_bench import datasets
     from avgzsl_bench.text import audit
 
