@@ -6,7 +6,7 @@ import sys
 import typer
 
 from avgzsl_bench import __version__, plugins
-from avgzsl_bench.cli import data, doctor, evaluate, leaderboard, list, plugin, run, show, submit, text
+from avgzsl_bench.cli import audit, data, doctor, evaluate, leaderboard, list, plugin, run, show, submit, text
 from avgzsl_bench.errors import AvgzslError
 
 INTERRUPTED = 130  # what newer releases of Typer make of Ctrl-C, without a word
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("run", epilog=run.EPILOG)(run.command)
 app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.command)
 app.command("leaderboard", epilog=leaderboard.EPILOG)(leaderboard.command)
+app.command("audit", epilog=audit.EPILOG)(audit.command)
 app.command("list", epilog=list.EPILOG)(list.command)
 app.command("show", epilog=show.EPILOG)(show.command)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.command)
