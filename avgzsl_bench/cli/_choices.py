@@ -29,12 +29,11 @@ Set = Annotated[
 
 # of runs: `avgzsl run`, and what asks about the runs that it would make
 
-Methods = Annotated[
-    list[str],
-    typer.Option(
-        "--method", "-m", help="Method; give it again for more (`avgzsl list methods`).", autocompletion=_complete.methods
-    ),
-]
+_METHOD = typer.Option(
+    "--method", "-m", help="Method; give it again for more (`avgzsl list methods`).", autocompletion=_complete.methods
+)
+Methods = Annotated[list[str], _METHOD]
+MethodsIfAny = Annotated[list[str] | None, _METHOD]
 Features = Annotated[str | None, typer.Option(help="Feature set, or a short form such as main or cls.")]
 Split = Annotated[str | None, typer.Option(help="Split; the one that goes with the features if left out.")]
 Combine = Annotated[
@@ -43,7 +42,9 @@ Combine = Annotated[
 Selection = Annotated[
     str, typer.Option(help="What selects epoch and bias; test is a reference's fault.", autocompletion=_complete.selections)
 ]
-Seeds = Annotated[int, typer.Option(min=1, help="Number of seeds, counted from 0.")]
+_SEEDS = typer.Option(min=1, help="Number of seeds, counted from 0.")
+Seeds = Annotated[int, _SEEDS]
+SeedsIfAny = Annotated[int | None, _SEEDS]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one setting (`avgzsl show METHOD`); repeatable.")
 ]
