@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,7 @@ def read(path: Path) -> Record:
     return found
 
 
-def decisions(record: dict[str, Any]) -> metrics.Decisions | None:
+def decisions(record: Mapping[str, Any]) -> metrics.Decisions | None:
     """The decisions beside a record; None where it was not read from a file, or has none."""
     path = getattr(record, "path", None)
     if path is None or not record.get("decisions"):

@@ -29,8 +29,11 @@ def only_built_ins(monkeypatch):
     plugins.registry.cache_clear()
 
 
-def record(seed=0, seen=0.6, unseen=0.3, hm=None, zsl=0.35, settings=None, selection=None, **changes):
-    """A made-up record; `changes` go to the identity, or to the top level where that has the key."""
+def record(seed=0, seen=0.6, unseen=0.3, hm=None, zsl="enough", settings=None, selection=None, **changes):
+    """A made-up record, whose S and U are `hm` where only that is given; `changes` go to the identity, or to the top level."""
+    if hm is not None and (seen, unseen) == (0.6, 0.3):
+        seen = unseen = hm
+    zsl = max(0.35, unseen or 0) if zsl == "enough" else zsl
     identity = {
         "protocol": "gzsl", "protocol_version": 1, "rules": "corrected", "selection": "validation", "dataset": "ucf",
         "dataset_revision": "1", "split": "main", "features": "selavi", "temporal": False, "features_sha256": "0" * 64,
@@ -92,8 +95,8 @@ def test_one_run_has_no_interval():
 def test_no_average_over_a_missing_cell(missing):
     bad = [record(0, method="avca", hm=0.9), record(1, method="avca", hm=0.9, zsl=missing)]
     row, last = rows_of([*bad, record(0, hm=0.1)])
-    assert (row.method, row.rank) == ("kda", 1)
-    assert (last.method, last.rank, last.measured["zero_shot"].mean) == ("avca", None, None)
+    assert (row.method, row.tie_group) == ("kda", 1)
+    assert (last.method, last.tie_group, last.measured["zero_shot"].mean) == ("avca", None, None)
     assert str(last.measured["zero_shot"]) == "–"
 
 
@@ -104,7 +107,7 @@ def test_settings_are_never_pooled_and_say_what_changed():
     rows = rows_of(
         [record(seed, hm=0.3) for seed in range(3)] + [record(seed, hm=0.4, settings={"epochs": 9}) for seed in range(2)]
     )
-    assert [(row.n, row.rank) for row in rows] == [(2, 1), (3, 2)]
+    assert [row.n for row in rows] == [2, 3]
     assert "epochs=9" in rows[0].changed
     assert "epochs=5" in rows[1].changed
 
@@ -121,14 +124,27 @@ def _eszsl_settings():
     return resolve("eszsl", "demo")[0].settings
 
 
-def test_an_unusual_encoder_setting_is_named():
-    (row,) = rows_of([record(encoder_settings={"model": "ViT-L-14"})])
-    assert "encoder.model=ViT-L-14" in row.changed
+def test_an_unusual_encoder_setting_makes_another_key():
+    built = table.build([record(), record(encoder_settings={"model": "ViT-L-14"})], ())
+    assert [section.place.text for section in built.sections] == ["clip (model=ViT-L-14) of names", "clip of names"]
 
 
-def test_other_data_under_the_same_names_is_told_apart():
-    first, second = rows_of([record(method="mine", features_sha256=digit * 64) for digit in "ab"])
-    assert {*first.changed, *second.changed} == {"features_sha256=aaaaaaaa", "features_sha256=bbbbbbbb"}
+@pytest.mark.parametrize("key", ["features_sha256", "text_sha256"])
+def test_other_content_under_the_same_names_makes_another_key(key):
+    built = table.build([record(method="mine", **{key: digit * 64}) for digit in "ab"], ())
+    assert [section.place.content for section in built.sections] == [(f"{key}=aaaaaaaa",), (f"{key}=bbbbbbbb",)]
+    assert all(f"{key}={digit * 8}" in section.title for digit, section in zip("ab", built.sections, strict=True))
+
+
+def test_sequences_share_the_key_of_their_averages():
+    built = table.build([record(), record(method="tcaf", temporal=True, features_sha256="9" * 64)], ())
+    assert [len(section.rows) for section in built.sections] == [2]
+
+
+def test_sequences_of_unclear_averages_stand_alone():
+    averaged = [record(features_sha256=digit * 64) for digit in "ab"]
+    built = table.build([*averaged, record(method="tcaf", temporal=True, features_sha256="9" * 64)], ())
+    assert sorted([row.method for row in section.rows] for section in built.sections) == [["kda"], ["kda"], ["tcaf"]]
 
 
 def test_a_searched_setting_shows_its_grid_and_pools_whatever_the_seeds_chose():
@@ -183,17 +199,22 @@ def test_unfinished_records_reach_no_table():
     assert built.remarks == ("1 of 2 records are left out: they are not complete runs.",)
 
 
-def test_each_rules_data_set_features_and_split_has_its_section():
+def test_each_key_has_its_section():
     runs = [
         record(),
         record(rules="reference", form="reference"),
+        record(form="reference"),
         record(split="cls"),
         record(features="c3d_vggish"),
         record(dataset="demo"),
+        record(encoder="bert"),
+        record(text="descriptions@1"),
+        record(synthetic=True),
     ]
     built = table.build(runs, ())
-    assert len(built.sections) == 5
-    assert [section.place.rules for section in built.sections] == ["corrected"] * 4 + ["reference"]
+    assert len(built.sections) == len(runs)
+    assert [section.place.rules for section in built.sections] == ["corrected"] * 8 + ["reference"]
+    assert all(len(section.rows) == 1 for section in built.sections)
     assert built.sections[-1].rows[0].name == "kda (reference)"
 
 
@@ -210,17 +231,18 @@ def test_equal_rows_are_ordered_by_name():
 # ranks and footnotes
 
 
-def test_equal_harmonic_means_share_a_rank():
-    means = {"a": 0.5, "b": 0.3 + 1e-15, "c": 0.3, "d": 0.2}
-    runs = [record(method=name, hm=hm) for name, hm in means.items()] + [record(method="constant", hm=0.3)]
-    assert [(row.method, row.rank) for row in rows_of(runs)] == [("a", 1), ("b", 2), ("c", 2), ("constant", None), ("d", 4)]
+def test_single_runs_share_a_tie_group_whatever_their_numbers():
+    runs = [record(method=name, hm=hm) for name, hm in {"a": 0.5, "b": 0.3, "c": 0.1}.items()] + [
+        record(method="constant", hm=0.3)
+    ]
+    assert [(row.method, row.tie_group) for row in rows_of(runs)] == [("a", 1), ("b", 1), ("constant", None), ("c", 1)]
 
 
 def test_selection_on_test_is_marked_and_never_ranked():
     runs = [record(hm=0.9, selection={"split": "test"}), record(hm=0.2, method="avca")]
     first, second = rows_of(runs)
-    assert (first.method, first.rank) == ("avca", 1)
-    assert (second.method, second.rank) == ("kda", None)
+    assert (first.method, first.tie_group) == ("avca", 1)
+    assert (second.method, second.tie_group) == ("kda", None)
     assert "chosen on the test set" in second.notes[0]
 
 
@@ -232,8 +254,8 @@ def test_runs_selected_on_test_are_not_pooled_with_the_others():
 
 def test_floors_are_shown_and_have_no_rank():
     best, learned = rows_of([record(method="constant", hm=0.9), record(method="kda", hm=0.2)])
-    assert (best.name, best.rank, best.floor) == ("constant (floor)", None, True)
-    assert learned.rank == 1
+    assert (best.name, best.tie_group, best.floor) == ("constant (floor)", None, True)
+    assert learned.tie_group == 1
 
 
 def test_what_reads_sequences_says_so():
@@ -244,7 +266,7 @@ def test_what_reads_sequences_says_so():
 
 def test_external_records_are_shown_and_not_ranked():
     first, second = rows_of([record(1, hm=0.9, source="external"), record(0, hm=0.2)])
-    assert (first.source, first.rank, second.rank) == ("external", None, 1)
+    assert (first.source, first.tie_group, second.tie_group) == ("external", None, 1)
 
 
 def test_what_plugins_find_is_a_footnote():
@@ -289,38 +311,72 @@ def test_several_values_chosen_on_test_are_told_in_one_note(monkeypatch):
 # published numbers
 
 
+DESCRIBED = {"encoder": "clip", "text": "descriptions@1"}  # what KDA's printed numbers are of, and word2vec its baselines
+
+
 def test_published_numbers_stand_beside_the_best_row_of_their_method_and_are_not_pooled():
-    best, other, *alone = rows_of([record(hm=0.4), record(hm=0.3, encoder="bert")], published.rows())
+    best, other, *alone = rows_of(
+        [record(hm=0.4, **DESCRIBED), record(hm=0.3, settings={"epochs": 9}, **DESCRIBED)], published.rows()
+    )
     assert best.published["harmonic_mean"].mean == 41.10
     assert other.published["harmonic_mean"].mean is None
     assert best.measured["harmonic_mean"].mean == pytest.approx(40)
     systems = [row for row in alone if row.printed_in == "Table 1 of chen2023" and row.source == "published"]
     assert "Hyper-multiple" in {row.name for row in systems}
-    assert all(row.measured["seen"].mean is None and row.rank is None for row in systems)
+    assert all(row.measured["seen"].mean is None and row.tie_group is None for row in systems)
+
+
+@pytest.mark.parametrize(
+    ("method", "own", "beside"),
+    [
+        ("kda", {"encoder": "clip", "text": "descriptions@1"}, True),
+        ("kda", {"encoder": "clip", "text": "kda@1"}, True),
+        ("kda", {"encoder": "clip", "text": "names@1"}, False),
+        ("kda", {"encoder": "clip", "text": "descriptions@1:name+sound"}, False),
+        ("kda", {"encoder": "bert", "text": "descriptions@1"}, False),
+        ("kda", {"encoder_settings": {"model": "ViT-L-14"}, "text": "descriptions@1"}, False),
+        ("avca", {"encoder": "word2vec", "text": "names@1"}, True),
+        ("avca", {"encoder": "word2vec", "text": "names@1/single"}, False),
+        ("avca", {"encoder": "clip", "text": "names@1"}, False),
+    ],
+)
+def test_published_numbers_stand_beside_their_own_class_text_only(method, own, beside):
+    (row,) = [row for row in rows_of([record(method=method, **own)], published.rows()) if row.n]
+    assert bool(row.printed_in) == beside
 
 
 def test_published_systems_are_listed_once():
-    built = table.build([record(), record(rules="reference", form="reference")], published.rows())
-    shown = [(row.name, section.place.dataset, section.place.split) for section in built.sections for row in section.rows]
-    assert shown.count(("AVCA", "ucf", "main")) == 1
-    assert len(shown) == 2 + len(published.rows()) - 1
-    kda = [row for section in built.sections for row in section.rows if row.method == "kda" and row.n]
-    assert [row.published["seen"].mean for row in kda] == [83.98, 83.98]
+    own = {"method": "avca", "encoder": "word2vec"}
+    built = table.build([record(**own), record(rules="reference", form="reference", **own)], published.rows())
+    shown = [(row.name, row.printed_in) for section in built.sections for row in section.rows if not row.n]
+    assert len(shown) == len(published.rows()) - 1
+    ours = [row for section in built.sections for row in section.rows if row.n]
+    assert [row.published["seen"].mean for row in ours] == [51.53, 51.53]
+
+
+def test_every_published_number_has_a_key():
+    built = table.build([], published.rows())
+    assert sum(len(section.rows) for section in built.sections) == len(published.rows())
+    for section in built.sections:
+        assert section.place.rules == table.UNMEASURED
+        assert {row.tie_group for row in section.rows} == {None}
+    ucf = [section for section in built.sections if section.place[1:4] == ("ucf", "selavi", "main")]
+    texts = {section.place.text: {row.name for row in section.rows} for section in ucf}
+    assert texts["clip of kda"] == {"KDA"}
+    assert {"AVCA", "TCaF"} < texts["word2vec of names"]
 
 
 def test_published_numbers_do_not_stand_beside_synthetic_data():
-    built = table.build([record(synthetic=True), record(synthetic=False)], published.rows())
+    built = table.build([record(synthetic=synthetic, **DESCRIBED) for synthetic in (True, False)], published.rows())
     beside = {section.place.synthetic: section.printed_in for section in built.sections if section.measured}
     assert beside[True] == ""
     assert beside[False].startswith("Table 1 of chen2023")
 
 
 def test_a_second_paper_gets_rows_of_its_own():
-    rows = [
-        PublishedRow(key=key, table="1", method="kda", label="KDA", dataset="ucf", features="selavi", split="main", seen=1)
-        for key in "ab"
-    ]
-    shown = rows_of([record(), record(encoder="bert", hm=0.1)], rows)
+    own = {"label": "KDA", "dataset": "ucf", "features": "selavi", "split": "main", "encoder": "clip", "text": "names"}
+    rows = [PublishedRow(key=key, table="1", method="kda", seen=1, **own) for key in "ab"]
+    shown = rows_of([record(), record(hm=0.1, settings={"epochs": 9})], rows)
     assert [row.printed_in for row in shown] == ["Table 1 of a", "", "Table 1 of b"]
 
 
@@ -355,19 +411,19 @@ def test_markdown_is_github_tables(mixture):
         assert len(widths) == 1, block[0]
         assert set(block[1]) <= set("|-:")
     assert "a\\|b\\_\\*" in text
-    assert "### demo · selavi · main · SYNTHETIC data" in text
+    assert "### demo · selavi · main · clip of names · form paper · SYNTHETIC data" in text
 
 
 def test_csv_and_json_hold_the_same_rows(mixture):
     lines = pd.read_csv(io.StringIO(leaderboard(mixture, "csv")), keep_default_na=False, na_values=[""])
     content = json.loads(leaderboard(mixture, "json"))
-    assert len(lines) == len(content["rows"]) == 4 + len(published.rows()) - 1
+    assert len(lines) == len(content["rows"]) == 4 + len(published.rows())
     assert lines["synthetic"].tolist() == [row["synthetic"] for row in content["rows"]]
     assert lines["synthetic"].sum() == 2
     measured = [row for row in content["rows"] if row["method"] == "kda" and row["dataset"] == "demo"]
     assert measured[0]["seen_percent"] == pytest.approx(61)
-    assert measured[0]["rank"] == 1  # two equal rows
-    assert {row["rank"] for row in content["rows"] if row["source"] == "published"} == {None}
+    assert measured[0]["tie_group"] == 1  # two equal rows
+    assert {row["tie_group"] for row in content["rows"] if row["source"] == "published"} == {None}
 
 
 @pytest.mark.parametrize("width", [80, 100, 180])

@@ -4,9 +4,14 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from avgzsl_bench import significance
 
 METRICS = {"seen": "S", "unseen": "U", "harmonic_mean": "HM", "zero_shot": "ZSL"}
+UNITS = ("clips", "videos", "classes")  # what a bootstrap draws anew, within seen and within unseen
 DASH = "–"
+SMALL_P = 0.001  # below it, a p is shown as such
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,43 @@ class Cell:
         return f"{value} {self.spread}".rstrip()
 
 
+class Interval(NamedTuple):
+    """Both ends of an interval, in per cent."""
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.low:.1f} to {self.high:.1f}"
+
+
+class Versus(NamedTuple):
+    """How a row compares with the best of its key, by harmonic mean; a p is None where one run cannot tell."""
+
+    best: str
+    difference: float  # of HM, in per cent, this row minus the best
+    p_seeds: float | None = None  # Welch over seeds
+    p_clips: float | None = None  # paired bootstrap over clips
+    p_together: float | None = None  # of both spreads added
+    p: float | None = None  # the largest of the three, after Holm over all comparisons with the best
+
+    def __str__(self) -> str:
+        told = "cannot tell" if self.p is None else f"p {self.p:.3f}" if self.p >= SMALL_P else f"p < {SMALL_P}"
+        return f"{self.difference:+.2f} to {self.best}, {told}".replace("-", "−")
+
+
+class Verdict(NamedTuple):
+    """A printed single run against the prediction interval of the measured ones, in per cent; None: one run cannot tell."""
+
+    difference: float  # measured minus printed
+    interval: Interval | None
+    within: bool | None
+
+    def __str__(self) -> str:
+        said = {None: "cannot tell", True: "within", False: "outside"}[self.within]
+        return f"{self.difference:+.2f} ({said})".replace("-", "−")
+
+
 @dataclass(frozen=True)
 class Row:
     """One setting of one method, or one published system, in a section."""
@@ -45,13 +87,19 @@ class Row:
     n: int = 0
     floor: bool = False
     from_abstract: bool = False  # re-implemented from it: never ranked, nor beside published numbers
-    rank: int | None = None
+    seeded: bool = True  # False: every seed gives the same result
+    tie_group: int | None = None  # 1 holds the best row and all that are not separated from it
     test_selected: bool = False
     setting_id: str = ""
     measured: Mapping[str, Cell] = field(default_factory=lambda: dict.fromkeys(METRICS, Cell()))
+    unshared: Cell = Cell()  # S over the clips whose source video does not stand in training
+    intervals: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)  # unit -> metric -> 95 % bootstrap interval
+    versus: Versus | None = None
     published: Mapping[str, Cell] = field(default_factory=lambda: dict.fromkeys(METRICS, Cell(source="published")))
+    against: Mapping[str, Verdict] = field(default_factory=dict)  # metric -> the printed number against the measured ones
     printed_in: str = ""
     notes: tuple[str, ...] = ()
+    runs: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)  # the records behind it
 
     @property
     def whole(self) -> bool:
@@ -64,18 +112,14 @@ class Row:
         barred = self.floor or self.from_abstract or self.test_selected
         return self.source == "measured" and self.whole and not barred
 
+    def over(self, unit: str, metric: str = "harmonic_mean") -> Interval | None:
+        """The bootstrap interval of a metric over clips, source videos or classes, where it is known."""
+        return self.intervals.get(unit, {}).get(metric)
+
 
 def pooled(values: Sequence[float | None], source: str = "measured") -> Cell:
     """Mean and 95 % t interval of one metric over runs, from fractions to per cent; missing where any run lacks it."""
     numbers = [100 * value for value in values if value is not None and math.isfinite(value)]
     if not numbers or len(numbers) < len(values):
         return Cell(n=len(values), source=source)
-    return Cell(statistics.fmean(numbers), half_width(numbers), len(numbers), source)
-
-
-def half_width(numbers: Sequence[float]) -> float | None:
-    """t_{0.975, n-1} · s / √n, with s the sample standard deviation; None for one number."""
-    from scipy.special import stdtrit
-
-    n = len(numbers)
-    return float(stdtrit(n - 1, 0.975)) * statistics.stdev(numbers) / math.sqrt(n) if n > 1 else None
+    return Cell(statistics.fmean(numbers), significance.t_half_width(numbers), len(numbers), source)

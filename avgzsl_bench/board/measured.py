@@ -3,13 +3,15 @@
 import copy
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from avgzsl_bench import config, plugins, published
-from avgzsl_bench.board.cells import METRICS, Cell, Row, pooled
+from avgzsl_bench.board import audit
+from avgzsl_bench.board.cells import METRICS, Row, pooled
 from avgzsl_bench.errors import AvgzslError
+from avgzsl_bench.text.sources import NAMES
 
 Record = dict[str, Any]
 SHOWN = {
@@ -39,18 +41,43 @@ ELSEWHERE = {
 """What is said of a record whose source is not a run of ours."""
 
 
+NEEDED = ("rules", "dataset", "features", "split", "synthetic", "method", "form", "encoder", "text", "seed")
+"""Identity without which a record has no row."""
+
+
 class Place(NamedTuple):
-    """What one section is about. Synthetic data never share a section with real ones, nor with published numbers."""
+    """The key of a section, within which alone rows are ranked.
+
+    Synthetic data never share a section with real ones, nor with published numbers. `content` tells apart what has one name
+    and several hashes or versions; empty where it has one.
+    """
 
     rules: str
     dataset: str
     features: str
     split: str
+    text: str  # the text vectors: `clip of names@1`
+    form: str
     synthetic: bool = False
+    content: tuple[str, ...] = ()
 
 
-NEEDED = (*Place._fields, "method", "form", "encoder", "text", "seed")
-"""Identity without which a record has no row."""
+def text_label(identity: Mapping[str, Any]) -> str:
+    """`clip (model=ViT-L-14) of names@1`: what turned which texts into the vectors that the rows of a section share."""
+    if identity["encoder"] == identity["text"]:
+        return "class text not known"  # of scores that were computed elsewhere
+    settings = flat(identity.get("encoder_settings") or {})
+    unusual = ", ".join(f"{key}={short(value)}" for key, value in sorted(settings.items()))
+    return f"{identity['encoder']}{f' ({unusual})' if unusual else ''} of {identity['text']}"
+
+
+def alike(printed: str, label: str) -> bool:
+    """Whether a printed number's text and a record's are one: names are names, with the same prompts, and a paper's descriptions
+    are like every whole pack, since all say the same kind of thing.
+    """
+    source, _, prompts = label.partition("/")
+    own, _, own_prompts = printed.partition("/")
+    return ":" not in label and prompts == own_prompts and (source.partition("@")[0] == NAMES) == (own == NAMES)
 
 
 @dataclass(frozen=True)
@@ -67,8 +94,20 @@ class Group:
 
     @property
     def place(self) -> Place:
-        """The section they belong to."""
-        return Place(*(self.identity[key] for key in Place._fields))
+        """The section they belong to, as far as names tell."""
+        own = self.identity
+        named = {key: own[key] for key in ("rules", "dataset", "features", "split", "form", "synthetic")}
+        return Place(**named, text=text_label(own))
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What must be the same for rows of one section to be compared; sequences and their averages are the same clips."""
+        keys = ("protocol_version", "dataset_revision", "encoder_revision", "text_sha256")
+        temporal = self.identity.get("temporal")
+        return {key: self.identity.get(key) for key in keys} | {
+            "features_sha256": None if temporal else self.identity.get("features_sha256"),
+            "temporal_sha256": self.identity.get("features_sha256") if temporal else None,
+        }
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -128,6 +167,21 @@ def groups(records: Sequence[Record]) -> list[Group]:
     return [Group(tuple(sorted(found[key], key=_seed))) for key in sorted(found)]
 
 
+def places(found: Sequence[Group]) -> dict[Place, list[Group]]:
+    """Groups by section: by what they are called, and where one name has several contents, by those."""
+    named: dict[Place, list[Group]] = defaultdict(list)
+    for group in found:
+        named[group.place].append(group)
+    result: dict[Place, list[Group]] = defaultdict(list)
+    for place, own in named.items():
+        known = {key: {group.content[key] for group in own} - {None} for key in own[0].content}
+        varying = [key for key, values in known.items() if len(values) > 1]
+        for group in own:
+            told = [f"{key}={short(group.content[key])}" for key in varying if group.content[key] is not None]
+            result[place._replace(content=tuple(told))].append(group)
+    return result
+
+
 def _seed(record: Record) -> tuple[bool, int]:
     seed = record["identity"]["seed"]
     return seed is None, seed or 0  # what was trained elsewhere has none
@@ -151,21 +205,25 @@ def rows(section: Sequence[Group], events: plugins.Events) -> list[Row]:
 def _row(group: Group, events: plugins.Events) -> Row:
     identity, first = group.identity, group.records[0]
     kind = _kind(identity["method"])
-    cells = {metric: _cell(group, metric) for metric in METRICS}
+    found = [record["metrics"] for record in group.records]
+    source = first["source"]
     return Row(
         method=identity["method"],
         name=_name(identity, kind),
         encoder=identity["encoder"],
         text=identity["text"],
         recipe=first.get("recipe") or "default",
-        source=first["source"],
+        source=source,
         n=len(group.records),
         floor=bool(getattr(kind, "floor", False)),
         from_abstract=_from_abstract(identity),
+        seeded=bool(getattr(kind, "seeded", True)),
         test_selected=first["selection"]["split"] == "test",
         setting_id=first["setting_id"],
-        measured=cells,
+        measured={metric: pooled([one.get(metric) for one in found], source) for metric in METRICS},
+        unshared=pooled([(one.get("unshared") or {}).get("seen") for one in found], source),
         notes=tuple(_notes(group, kind, events)),
+        runs=group.records,
     )
 
 
@@ -184,10 +242,6 @@ def _from_abstract(identity: dict[str, Any]) -> bool:
     return identity.get("known_from") == "abstract"
 
 
-def _cell(group: Group, metric: str) -> Cell:
-    return pooled([record["metrics"].get(metric) for record in group.records], group.records[0]["source"])
-
-
 def _notes(group: Group, kind: Any, events: plugins.Events) -> Iterator[str]:
     name = group.identity["method"]
     yield from _not_a_run(group)
@@ -203,6 +257,7 @@ def _notes(group: Group, kind: Any, events: plugins.Events) -> Iterator[str]:
         yield f"{name} reads clips as sequences of tokens, where methods without this note are given their averages."
     yield from _chosen_on_test(group)
     for record in group.records:
+        yield from (f"Run {record['run_id']}: {fault}" for fault in audit.record_findings(record))
         yield from (f"Check of run {record['run_id']}: {fault}" for fault in _faults(record, events))
 
 
@@ -247,7 +302,8 @@ def _recipe(group: Group) -> published.Recipe | None:
 
 def _changed(group: Group, facts: dict[str, Any], varying: set[str]) -> tuple[str, ...]:
     own = usual(group)
-    unusual = {key for key, value in group.settings.items() if own is not None and own.get(key) != value}
+    settings = {key: value for key, value in group.settings.items() if not key.startswith("encoder.")}  # the section says those
+    unusual = {key for key, value in settings.items() if own is not None and own.get(key) != value}
     return tuple(f"{key}={short(facts.get(key))}" for key in sorted(unusual | varying) if key in facts)
 
 

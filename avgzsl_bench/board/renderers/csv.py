@@ -13,8 +13,8 @@ class Csv(Renderer):
 
     def render(self, table: Table) -> str:
         frame = pd.DataFrame(table.records())
-        if "rank" in frame:
-            frame["rank"] = frame["rank"].astype("Int64")
+        if "tie_group" in frame:
+            frame["tie_group"] = frame["tie_group"].astype("Int64")
         return frame.to_csv(index=False, lineterminator="\n")
 
 

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 
 from tabulate import tabulate
 
-from avgzsl_bench.board.cells import DASH, METRICS, Cell, Row
+from avgzsl_bench.board.cells import DASH, METRICS, UNITS, Cell, Row
 from avgzsl_bench.board.table import CAPTION, RULES, UNMEASURED, Section, Table
 from avgzsl_bench.contracts import Renderer
 
-HEADERS = ("#", "method", "encoder", "text", "changed", "recipe", "source", "n", *METRICS.values())
-PUBLISHED = tuple(f"{name} (published)" for name in METRICS.values())
+HEADERS = ("tie group", "method", "changed", "recipe", "source", "n", *METRICS.values())
+SURE = ("S unshared", *(f"HM over {unit}" for unit in UNITS), "behind the best")
+PUBLISHED = (*(f"{name} (published)" for name in METRICS.values()), "HM − published")
+TEXTS = 5  # of the first columns, that are words
 
 
 class Markdown(Renderer):
@@ -36,6 +38,8 @@ def _page(table: Table) -> Iterator[str]:
         if section.printed_in:
             yield f"Published numbers: {_escape(section.printed_in)}."
         yield _rows(section, table)
+        if section.remarks:
+            yield "\n".join(f"- {_escape(remark)}" for remark in section.remarks)
     notes = [f"{number}. {_escape(note)}" for number, note in enumerate(table.notes, 1)]
     remarks = [f"- {_escape(remark)}" for remark in table.remarks]
     yield from ("\n".join(lines) for lines in (["## Notes"], notes, remarks) if notes or remarks if lines)
@@ -43,21 +47,31 @@ def _page(table: Table) -> Iterator[str]:
 
 def _rows(section: Section, table: Table) -> str:
     """Columns that say nothing in any row of the section are left out."""
-    headers = (*HEADERS, *PUBLISHED)
+    headers = (*HEADERS, *SURE, *PUBLISHED)
     lines = [_line(row, table) for row in section.rows]
     kept = [i for i in range(len(headers)) if any(line[i] not in ("", DASH) for line in lines)]
-    align = ["left" if 0 < i < 7 else "right" for i in kept]
+    align = ["left" if 0 < i < TEXTS else "right" for i in kept]
     body = [[line[i] for i in kept] for line in lines]
     return str(tabulate(body, [headers[i] for i in kept], "github", colalign=align, disable_numparse=True))
 
 
 def _line(row: Row, table: Table) -> list[str]:
-    texts = (row.name, row.encoder, row.text, ", ".join(row.changed), row.recipe, row.source)
+    texts = (row.name, ", ".join(row.changed), row.recipe, row.source)
     escaped = [_escape(text) for text in texts]
     escaped[0] += _mark(row.notes, table)
     measured = [_number(cell, table) for cell in row.measured.values()]
     printed = [_number(cell, table) for cell in row.published.values()]
-    return [str(row.rank or DASH), *escaped, str(row.n or DASH), *measured, *printed]
+    against = row.against.get("harmonic_mean")
+    sure = (row.unshared if row.unshared.mean is not None else "", *(row.over(unit) or "" for unit in UNITS), row.versus or "")
+    return [
+        str(row.tie_group or DASH),
+        *escaped,
+        str(row.n or DASH),
+        *measured,
+        *(_escape(str(one)) for one in sure),
+        *printed,
+        str(against or ""),
+    ]
 
 
 def _number(cell: Cell, table: Table) -> str:

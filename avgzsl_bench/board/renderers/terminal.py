@@ -13,7 +13,7 @@ from rich.rule import Rule
 from rich.table import Table as Grid
 from rich.text import Text
 
-from avgzsl_bench.board.cells import DASH, METRICS, Cell, Row
+from avgzsl_bench.board.cells import DASH, METRICS, UNITS, Cell, Row
 from avgzsl_bench.board.table import CAPTION, RULES, UNMEASURED, Section, Table
 from avgzsl_bench.contracts import Renderer
 
@@ -58,6 +58,7 @@ def _parts(table: Table, width: int, caption: bool) -> Iterator[RenderableType]:
             yield Rule(Text(title, "bold"), align="left", style="dim")
             yield Text(f"{RULES.get(rules, 'rules of another version')}\n", "dim")
         yield _section(section, table, width)
+        yield from (Text(f"  {remark}", "dim") for remark in section.remarks)
         yield ""
     if caption:
         yield from (Text(line, "dim") for line in CAPTION)
@@ -78,7 +79,7 @@ def _section(section: Section, table: Table, width: int) -> Group:
 
 def _columns(grid: Grid, names: tuple[str, ...], section: Section) -> None:
     for name in names:
-        number = name in ("#", "n")
+        number = name in ("tie", "n")
         grid.add_column(name, justify="right" if number else "left", overflow="fold", min_width=20 if name == "method" else None)
     for name in METRICS.values() if section.measured else ():
         grid.add_column(name, justify="right", no_wrap=True)
@@ -88,20 +89,20 @@ def _columns(grid: Grid, names: tuple[str, ...], section: Section) -> None:
 
 def _wide(grid: Grid, section: Section, table: Table) -> None:
     """One line a row; the settings that changed stand below the method."""
-    _columns(grid, ("#", "method", "encoder", "text", "recipe", "source", "n"), section)
+    _columns(grid, ("tie", "method", "recipe", "source", "n"), section)
     for row in section.rows:
-        about = (row.encoder, row.text, row.recipe, row.source, str(row.n or DASH))
+        about = (row.recipe, row.source, str(row.n or DASH))
         numbers = (_line(cell, table) for cell in _cells(section, row))
-        grid.add_row(str(row.rank or DASH), _name(row, table), *about, *numbers, style=_style(row))
+        grid.add_row(str(row.tie_group or DASH), _name(row, table, *_sure(row)), *about, *numbers, style=_style(row))
 
 
 def _narrow(grid: Grid, section: Section, table: Table) -> None:
     """Two lines a row: what was run stands below the method, the interval below the mean."""
-    _columns(grid, ("#", "method"), section)
+    _columns(grid, ("tie", "method"), section)
     for row in section.rows:
-        about = f"{row.encoder} · {row.text} · {row.recipe} · {row.source} · n={row.n}" if row.n else ""
+        about = [f"{row.recipe} · {row.source} · n={row.n}"] if row.n else []
         numbers = (_stack(cell, table) for cell in _cells(section, row))
-        grid.add_row(str(row.rank or DASH), _name(row, table, about), *numbers, style=_style(row))
+        grid.add_row(str(row.tie_group or DASH), _name(row, table, *about, *_sure(row)), *numbers, style=_style(row))
 
 
 def _bare(grid: Grid, section: Section, table: Table) -> None:
@@ -115,10 +116,20 @@ def _cells(section: Section, row: Row) -> list[Cell]:
     return [*row.measured.values()] * section.measured + [*row.published.values()] * bool(section.printed_in)
 
 
-def _name(row: Row, table: Table, about: str = "") -> Group:
-    name = Text(row.name, "bold" if row.rank == 1 else "")
+def _sure(row: Row) -> list[str]:
+    """What is known of a row's harmonic mean beside its spread over seeds, a line each."""
+    over = [f"{interval} over {unit}" for unit in UNITS if (interval := row.over(unit))]
+    lines = [f"HM {'; '.join(over)}"] * bool(over)
+    lines += [f"HM {row.versus}"] * bool(row.versus)
+    against = row.against.get("harmonic_mean")
+    lines += [f"HM less the published one: {against}"] * bool(against)
+    return lines + [f"S unshared {row.unshared}"] * (row.unshared.mean is not None)
+
+
+def _name(row: Row, table: Table, *about: str) -> Group:
+    name = Text(row.name, "bold" if row.tie_group == 1 else "")
     name.append(f" {_mark(row.notes, table)}".rstrip(), "yellow")
-    below = [line for line in (", ".join(row.changed), about) if line]
+    below = [line for line in (", ".join(row.changed), *about) if line]
     return Group(name, *(Padding(Text(line, "dim", overflow="fold"), (0, 0, 0, 2)) for line in below))
 
 
@@ -142,7 +153,7 @@ def _mark(notes: tuple[str, ...], table: Table) -> str:
 
 
 def _style(row: Row) -> str:
-    return "" if row.rank else "dim"
+    return "" if row.tie_group else "dim"
 
 
 MEMBER = Terminal
