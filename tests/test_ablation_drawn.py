@@ -27,7 +27,7 @@ def mixture():
         def check_record(self, record):
             return ["odd"] if record["identity"]["encoder"] == "bert" else []
 
-    runs = [run(seed, hm=0.41 + 0.02 * seed, seen=1.0, unseen=1.0, zsl=1.0) for seed in range(12)]
+    runs = [run(seed, hm=0.41 + 0.02 * seed, zsl=1.0) for seed in range(12)]
     runs += [run(0, "bert", hm=0.123), run(0, "hashed", "names@1", "demo", hm=0.456)]
     runs += [run(0, "sentence_transformer", hm=0.2, encoder_settings={"model": "a/very-long-name-of-a-model"})]
     with plugins.listening(Checker()):

@@ -87,6 +87,13 @@ def test_what_the_later_papers_print_of_the_baselines_is_what_their_sources_prin
     }
 
 
+def test_footnotes_are_the_sentences_of_each_cell():
+    notes = audit.footnotes(published.printed())
+    assert sum(map(len, notes.values())) == len(FAULTS) + len(REMARKS)
+    twice = [(row.label, row.dataset, metric) for (row, metric), sentences in notes.items() if len(sentences) > 1]
+    assert twice == [("ACFS", "vggsound", "harmonic_mean")]
+
+
 def test_what_was_checked_is_counted():
     counts = {count.key: count for count in audit.counts(published.printed())}
     assert counts["chen2023"][1:4] == (118, 84, 69 + 15 + 12 + 10 + 6)

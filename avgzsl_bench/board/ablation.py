@@ -6,7 +6,7 @@ Encoders of one text have the shape of Table 5 of Chen et al. 2023, texts by one
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from avgzsl_bench import datasets as data
@@ -221,11 +221,16 @@ def _line_of(kind: Kind, setting: Setting, row: PublishedRow) -> Line:
     return Line((row.encoder or row.label,), notes=(row.note,) if row.note else (), runs=bool(row.encoder))
 
 
-@cache
 def _cells(row: PublishedRow) -> Mapping[str, Cell]:
-    faults = {"unseen": audit.zero_shot_fault(row), "harmonic_mean": audit.seen_remark(row)}
-    found = {metric: faults.get(metric, "") for metric in METRICS["encoder"]}
-    return {key: Cell(getattr(row, key), source="published", notes=(note,) if note else ()) for key, note in found.items()}
+    notes = _footnotes(tuple(published.printed()))
+    return {
+        key: Cell(getattr(row, key), source="published", notes=tuple(notes.get((row, key), ()))) for key in METRICS["encoder"]
+    }
+
+
+@lru_cache(maxsize=1)
+def _footnotes(rows: tuple[PublishedRow, ...]) -> Mapping[tuple[PublishedRow, str], Sequence[str]]:
+    return audit.footnotes(rows)
 
 
 def _order(subject: Subject) -> tuple[bool, Subject]:

@@ -43,6 +43,14 @@ def findings(rows: Iterable[PublishedRow]) -> list[Finding]:
     return sorted(found, key=lambda finding: order[id(finding.row)])
 
 
+def footnotes(rows: Iterable[PublishedRow]) -> dict[tuple[PublishedRow, str], list[str]]:
+    """The sentences of `findings` by row and metric, as tables show them."""
+    found: dict[tuple[PublishedRow, str], list[str]] = defaultdict(list)
+    for finding in findings(rows):
+        found[finding.row, finding.metric].append(finding.sentence)
+    return dict(found)
+
+
 def counts(rows: Iterable[PublishedRow]) -> list[Count]:
     """What `findings` checks, paper by paper."""
     every = list(rows)
