@@ -22,7 +22,7 @@ def judged(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
         replace(row, intervals={unit: _intervals(own[i]) for unit, own in drawn.items() if i in own})
         for i, row in enumerate(rows)
     ]
-    result = _ranked(result, drawn["clips"])
+    result = _ranked(result, known, drawn["clips"])
     return result, [*_dominant(result, known), *_unshared(rows)]
 
 
@@ -46,18 +46,18 @@ def _intervals(drawn: Resampled) -> dict[str, Interval]:
 # tie groups
 
 
-def _ranked(rows: Sequence[Row], drawn: Mapping[int, Resampled]) -> list[Row]:
-    """Rows with their tie groups, and each compared with the best of the key."""
+def _ranked(rows: Sequence[Row], known: Mapping[int, Outcomes], drawn: Mapping[int, Resampled]) -> list[Row]:
+    """Rows with their tie groups, and each compared with the best of the key; of other test clips it cannot be told apart."""
     places = [i for i, row in enumerate(rows) if row.rankable]
     if not places:
         return list(rows)
     found: dict[tuple[int, int], Comparison | None] = {}
 
     def compared(first: int, second: int) -> Comparison | None:
-        pair = places[first], places[second]
+        pair = one, other = places[first], places[second]
         if pair not in found:
-            both = [drawn.get(i) for i in pair]
-            found[pair] = significance.compare(both[0], both[1]) if both[0] and both[1] else None
+            same = one in known and other in known and significance.same_clips(known[one], known[other])
+            found[pair] = significance.compare(drawn[one], drawn[other]) if same else None
         return found[pair]
 
     def p_value(first: int, second: int) -> float | None:
