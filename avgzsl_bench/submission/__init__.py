@@ -77,6 +77,8 @@ def _place(path: Path) -> Path:
 
 def _listed(given: Path) -> list[Path]:
     found = records.find(given)
+    if [path for path in found if path.name != "record.json"]:
+        raise AvgzslError(f"{given} is not called record.json, as every record is; give that, or its folder")
     if not found:
         raise AvgzslError(f"no record.json in {given}; `avgzsl run` writes them, by default under ./runs")
     return found
@@ -104,11 +106,17 @@ def _judged(path: Path, events: plugins.Events) -> Verdict:
 
 
 def _of_decisions(path: Path, record: dict[str, Any]) -> Iterator[str]:
+    """Every number that does not follow from the decisions, where `records.read` would stop at the first."""
+    own = records.Record(record)
+    own.path = path
     try:
         _reading.check_file(path.with_name(record["decisions"]["path"]))
-        found = records.decisions(records.read(path))
+        found = records.decisions(own)
         assert found is not None  # a record without decisions is misshapen
-        yield from _facts.decided(record, found)
+        faults = list(_facts.decided(record, found, *_facts.roles(record, found)))
+        yield from faults
+        if not faults:
+            records.read(path)
     except AvgzslError as error:
         yield str(error)
 

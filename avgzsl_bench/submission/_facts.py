@@ -5,14 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from avgzsl_bench import calibration, config, datasets, metrics, plugins, records
 from avgzsl_bench.clips import ClassInfo, Dataset
 from avgzsl_bench.contracts import Method
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.files import data_root
-from avgzsl_bench.metrics import Decisions
+from avgzsl_bench.metrics import Decisions, Ids
 
 MEASURED, AUTHORS, OURS, SCORES = "measured", "external weights", "own weights", "external scores"
 TOLERANCE = records.TOLERANCE
@@ -197,30 +196,51 @@ def _made(known: Dataset, features: str, split: str, temporal: bool) -> str:
     return known.open(data_root(), features, split, **more).content_sha256
 
 
-def decided(record: Mapping[str, Any], found: Decisions) -> Iterator[str]:
-    """Faults of what follows from the decisions and `records.read` does not look at."""
-    ids = [i for i, _ in scored(record["identity"])] or sorted({int(i) for i in found.label})
+def roles(record: Mapping[str, Any], found: Decisions) -> tuple[Ids, Ids]:
+    """The seen and the unseen class ids that the decisions are about. Raises AvgzslError where these are not the split's."""
+    labels = np.unique(found.label)  # every class of the split has clips
+    ids = [i for i, _ in scored(record["identity"])] or labels.tolist()
     flags = np.array(record["per_class"]["unseen"])
-    if sorted({int(i) for i in found.label}) != ids or len(flags) != len(ids):
-        yield "the decisions are not about the test classes of this data set and split; make the run again"
-        return
-    seen, unseen = np.array(ids)[~flags], np.array(ids)[flags]
+    if labels.tolist() != ids or len(flags) != len(ids):
+        raise AvgzslError("the decisions are not about the test classes of this data set and split; run again")
+    seen, unseen = labels[~flags], labels[flags]
     if not (np.isin(found.seen_class, seen).all() and np.isin(found.unseen_class, unseen).all()):
-        yield "the decisions take an unseen class for a seen one, or the other way round; make the run again"
-        return
+        raise AvgzslError("the decisions take an unseen class for a seen one, or the other way round; run again")
+    if not (np.isfinite(found.seen_score).all() and np.isfinite(found.unseen_score).all()):
+        raise AvgzslError("the decisions hold scores that are not finite; run again")
+    return seen, unseen
+
+
+def decided(record: Mapping[str, Any], found: Decisions, seen: Ids, unseen: Ids) -> Iterator[str]:
+    """Every number and count that does not follow from the decisions."""
     yield from _counts(record, found, seen, unseen)
-    rules, curve = record["identity"]["rules"], calibration.sweep(found, seen, unseen)
-    follows = {f"at_bias_0.{key}": n for key, n in metrics.at_bias(found, 0.0, seen, unseen, rules)._asdict().items()}
-    follows |= {"oracle_harmonic_mean": calibration.oracle(curve), "score_scale.stage_2": calibration.score_scale(found)}
+    bias, rules, curve = record["selection"]["seen_bias"], record["identity"]["rules"], calibration.sweep(found, seen, unseen)
+    unshared = metrics.unshared(found, bias, seen, rules)
+    follows: dict[str, Any] = {
+        **metrics.at_bias(found, bias, seen, unseen, rules)._asdict(),
+        "zero_shot": metrics.zero_shot(found, unseen),
+        "ausuc": calibration.ausuc(curve),
+        "at_bias_0": metrics.at_bias(found, 0.0, seen, unseen, rules)._asdict(),
+        "oracle_harmonic_mean": calibration.oracle(curve),
+        "score_scale": {"stage_2": calibration.score_scale(found)},
+        "unshared": unshared._asdict() if unshared else None,
+    }
     for key, value in follows.items():
-        said = record["metrics"]
-        for part in key.split("."):
-            said = said[part]
-        if abs(said - value) > TOLERANCE * max(1.0, abs(value)):
-            yield f"metrics.{key} {said} does not follow from the decisions, which give {value}; restore it"
+        said = record["metrics"].get(key)
+        for name, one in value.items() if isinstance(value, dict) else [("", value)]:
+            given = said.get(name) if name and isinstance(said, dict) else said
+            if not _alike(given, one):
+                where = f"{key}.{name}" if name else key
+                yield f"metrics.{where} {given} does not follow from the decisions, which give {one}; restore it"
 
 
-def _counts(record: Mapping[str, Any], found: Decisions, seen: NDArray[Any], unseen: NDArray[Any]) -> Iterator[str]:
+def _alike(said: Any, follows: float | None) -> bool:
+    if said is None or follows is None:
+        return said is follows
+    return isinstance(said, int | float) and abs(said - follows) <= TOLERANCE * max(1.0, abs(follows))
+
+
+def _counts(record: Mapping[str, Any], found: Decisions, seen: Ids, unseen: Ids) -> Iterator[str]:
     bias, said = record["selection"]["seen_bias"], record["per_class"]
     counts = metrics.per_class(found, bias, seen, unseen, record["identity"]["rules"])
     for key in ("clips", "correct", "correct_zero_shot"):

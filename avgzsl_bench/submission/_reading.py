@@ -5,10 +5,11 @@ import re
 import socket
 import stat
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from avgzsl_bench.contracts import Rules
 from avgzsl_bench.errors import AvgzslError
@@ -19,6 +20,11 @@ LARGEST = {"record.json": 4 * 2**20, "decisions.safetensors": 256 * 2**20}  # by
 # from the root of a file system, a home, a drive or a share; names with a slash inside, such as openai/clip, are none
 PATHS = re.compile(r"(?:^|[\s'\"=(\[,;:])(?:~?/[\w.~-]|[A-Za-z]:[\\/]|\\\\\w)|file://")
 PRIVATE_HOSTS = re.compile(r"(?:@|//)(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|\[)")
+
+
+def _moment(said: str) -> str:
+    datetime.fromisoformat(said)
+    return said
 
 
 class _Part(BaseModel):
@@ -44,6 +50,8 @@ class _Identity(_Part):
     synthetic: bool
     method: str
     form: str
+    loss_versions: dict[str, int] = {}
+    distributions: dict[str, str] = {}
     encoder: str
     text: str
     seed: Count | None
@@ -60,7 +68,8 @@ class _Selection(_Part):
     criterion: str
     epoch: Count | None
     seen_bias: float
-    value: float | None
+    value: Fraction | None
+    learning_rate_drops: list[int] = []
     search: _Search | None
 
 
@@ -103,12 +112,23 @@ class _Decisions(_Part):
 
 
 class _Code(_Part):
-    commit: str | None
+    commit: Annotated[str, Field(pattern="^[0-9a-f]{40,64}$")] | None
     dirty: bool | None
+    sha256: Sha256
+
+
+class _Device(_Part):
+    type: str
+    name: str
 
 
 class _Environment(_Part):
+    avgzsl_bench: str
     code: _Code
+    python: str
+    packages: dict[str, str]
+    platform: str
+    device: _Device
 
 
 class _Shape(_Part):
@@ -119,7 +139,7 @@ class _Shape(_Part):
     setting_id: Short
     status: str
     source: str
-    created: str
+    created: Annotated[str, AfterValidator(_moment)]
     identity: _Identity
     settings: dict[str, Any]
     recipe: str
@@ -127,6 +147,7 @@ class _Shape(_Part):
     metrics: _Metrics
     per_class: _PerClass
     decisions: _Decisions
+    cost: dict[str, Annotated[float, Field(ge=0)]]
     environment: _Environment
 
 
