@@ -272,7 +272,7 @@ def test_a_table_that_states_its_features_is_not_guessed_at():
 
 
 def test_a_run_that_can_be_true_has_no_findings():
-    assert audit.record_findings(record(hm=0.4)) == []
+    assert audit.record_findings(record()) == []
 
 
 def test_every_committed_record_can_be_true():
@@ -359,7 +359,7 @@ def test_json_has_every_finding_with_its_place(avgzsl):
 
 
 def test_records_are_audited_where_they_are_given(avgzsl, tmp_path):
-    for name, changes in (("good", {"hm": 0.4}), ("bad", {"hm": 0.5})):
+    for name, changes in (("good", {}), ("bad", {"seen": 0.5, "unseen": 0.5, "hm": 0.4})):
         (tmp_path / name).mkdir()
         (tmp_path / name / "record.json").write_text(json.dumps(record(**changes)))
     (tmp_path / "torn").mkdir()
@@ -368,7 +368,7 @@ def test_records_are_audited_where_they_are_given(avgzsl, tmp_path):
     assert code == 0
     assert "| checked | 2 |\n| with faults | 1 |" in out
     assert "torn/record.json cannot be read" in out
-    assert f"| {tmp_path}/bad/record.json | harmonic_mean 0.5 does not follow" in out
+    assert f"| {tmp_path}/bad/record.json | harmonic_mean 0.4 does not follow" in out
     content = json.loads(avgzsl("audit", str(tmp_path), "--json")[1])["records"]
     assert (content["checked"], len(content["left_out"]), len(content["findings"])) == (2, 1, 1)
 
