@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from avgzsl_bench.board.audit import Count, Finding
 
 EPILOG = "Example: avgzsl audit"
-COLUMNS = ("paper", "rows", "HM from S and U", "U against ZSL", "pairs that should agree", "faults", "remarks")
+COLUMNS = ("paper", "rows", "HM\nchecked", "ZSL\nchecked", "pairs\ncompared", "faults", "remarks")
 
 
 def command(
