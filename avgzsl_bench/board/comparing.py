@@ -1,6 +1,5 @@
 """Two settings side by side: their numbers with every interval, the tests of their HM, and the classes they differ in."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -82,7 +81,9 @@ def compare(first: Group, second: Group) -> Compared:
     drawn = {unit: significance.bootstrap(found, unit) for unit in units}
     lines = {metric: _line(groups, drawn, metric) for metric in METRICS}
     tests = significance.compare(drawn["clips"][0], drawn["clips"][1])
-    verdict = _verdict(groups, tests, lines["harmonic_mean"].intervals["classes"][2])
+    names = [f"{name} ({group.identity['method']})" for name, group in zip(NAMES, groups, strict=True)]
+    single = [name for name, one in zip(names, found, strict=True) if one.seeded and one.correct.shape[1] == 1]
+    verdict = _verdict(names, single, tests, lines["harmonic_mean"].intervals["classes"][2])
     return Compared(groups, tuple(_cautions(groups)), lines, tests, tuple(_classes(groups)), verdict)
 
 
@@ -216,19 +217,20 @@ def _apart(first: Mapping[str, Any], second: Mapping[str, Any], keys: Sequence[s
     return ", ".join(f"{key} {short(first.get(key))} (A) and {short(second.get(key))} (B)" for key in keys)
 
 
-def _verdict(groups: tuple[Group, Group], tests: Comparison, over_classes: Interval | None) -> str:
-    """One sentence; `over_classes` is the interval of the difference in HM, in points."""
-    names = [f"{name} ({group.identity['method']})" for name, group in zip(NAMES, groups, strict=True)]
+def _verdict(names: Sequence[str], single: Sequence[str], tests: Comparison, over_classes: Interval | None) -> str:
+    """One sentence. `single`: those of the names with one seeded run; `over_classes`: interval of A − B in HM, in points."""
     ahead, behind = names if tests.difference >= 0 else names[::-1]
     points = f"{abs(100 * tests.difference):.2f} points of HM"
     found = {"other seeds": tests.seeds, "other test clips": tests.clips.p, "both together": tests.together}
     said = [f"{what} ({p_text(p)})" for what, p in found.items() if p is not None]
     if tests.p is None:
-        single = " and ".join(name for name, group in zip(names, groups, strict=True) if len(group.records) == 1)
-        return f"Cannot tell: the spread of {single} over seeds is not known from one run; over test clips alone {said[0]}."
+        alone = f"over test clips alone {p_text(tests.clips.p)}"
+        return f"Cannot tell: the spread of {_and(single)} over seeds is not known from one run; {alone}."
     if significance.separated(tests.p):
-        low, high = over_classes or (-math.inf, math.inf)
-        doubt = f", though other classes may turn it round ({low:+.2f} to {high:+.2f})" if low <= 0 <= high else ""
+        doubt = ", though one class cannot tell how it is on others"
+        if over_classes is not None:
+            low, high = over_classes
+            doubt = f", though other classes may turn it round ({low:+.2f} to {high:+.2f})" if low <= 0 <= high else ""
         return f"Separated: {ahead} is {points} ahead of {behind}, more than {_and(said)} make{doubt}."
     made = [f"{what} ({p_text(p)})" for what, p in found.items() if p is not None and not significance.separated(p)]
     if not made:
