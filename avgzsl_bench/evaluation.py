@@ -88,7 +88,7 @@ def _refuse(given: Mapping[str, Any], belongs_to: str) -> None:
 # how weights were trained
 
 
-class _Trained(NamedTuple):
+class Trained(NamedTuple):
     """How weights were trained and are judged, as far as it is known."""
 
     setting: RunConfig  # its rules are those of training, which fix the order of class texts
@@ -98,7 +98,8 @@ class _Trained(NamedTuple):
     identity: Mapping[str, Any] = {}  # of the run that made them
 
 
-def _trained(weights: Weights, chosen: Chosen, settings: Mapping[str, Any]) -> _Trained:
+def training_of(weights: Weights, chosen: Chosen, settings: Mapping[str, Any]) -> Trained:
+    """How weights were trained, as they and what was named say. Raises AvgzslError for too little, and for contradictions."""
     beside = weights.path.parent / "record.json"
     if weights.ours and beside.is_file():
         return _by_its_record(records.read(beside), weights.path, chosen, settings)
@@ -109,19 +110,19 @@ def _trained(weights: Weights, chosen: Chosen, settings: Mapping[str, Any]) -> _
     asked = {**chosen, "text": chosen["text"] or Choice()}
     if weights.ours:
         setting = _resolved({**asked, "rules": chosen["rules"] or "corrected"}, settings)
-        return _Trained(setting, setting.rules)
+        return Trained(setting, setting.rules)
     if str(settings.get("form", "reference")) != "reference":
         raise AvgzslError(f"{weights.path} was trained by the authors' code, which is form=reference; leave form out")
     encoder = sources.reference_encoder(asked["text"].source, chosen["encoder"])
     setting = _resolved({**asked, "encoder": encoder, "rules": "reference"}, settings)
-    return _Trained(setting, "reference" if chosen["rules"] == "reference" else "corrected")
+    return Trained(setting, "reference" if chosen["rules"] == "reference" else "corrected")
 
 
 def _resolved(chosen: Chosen, settings: Mapping[str, Any]) -> RunConfig:
     return config.resolve(**chosen, settings=settings)[0]
 
 
-def _by_its_record(record: Mapping[str, Any], path: Path, chosen: Chosen, settings: Mapping[str, Any]) -> _Trained:
+def _by_its_record(record: Mapping[str, Any], path: Path, chosen: Chosen, settings: Mapping[str, Any]) -> Trained:
     """Weights of ours: the record beside them knows everything but where files of text or vectors lie."""
     own, selection = record["identity"], record["selection"]
     if record["source"] != "measured":
@@ -141,7 +142,7 @@ def _by_its_record(record: Mapping[str, Any], path: Path, chosen: Chosen, settin
     setting = _resolved(asked, {**record["settings"], **winner, **told, **settings})
     scale = {"score_scale": record["metrics"]["score_scale"]["stage_1"]}
     setting = replace(setting, seed=own["seed"], recipe=record["recipe"])
-    return _Trained(setting, setting.rules, own["seed"], {**selection, "search": None, **scale}, own)
+    return Trained(setting, setting.rules, own["seed"], {**selection, "search": None, **scale}, own)
 
 
 def _is_circumstance(key: str) -> bool:
@@ -153,8 +154,8 @@ def _said(value: Any) -> Any:
     return str(value) if isinstance(value, Choice) else value
 
 
-def _check_same(now: Mapping[str, Any], then: Mapping[str, Any]) -> None:
-    """What the weights were trained on is what they are scored on."""
+def check_same(now: Mapping[str, Any], then: Mapping[str, Any]) -> None:
+    """What weights were trained on is what they are scored on. Raises AvgzslError where the two identities differ in it."""
     for key in ("features_sha256", "text_sha256", "encoder_revision", "method_version"):
         if then and now[key] != then[key]:
             said = f"{str(then[key])[:16]}, and here it is {str(now[key])[:16]}"
@@ -180,15 +181,15 @@ def _of_checkpoint(
     weights, first = read_weights(Path(checkpoint)), read_weights(Path(stage1)) if stage1 else None
     if first and first.ours != weights.ours:
         raise AvgzslError(f"{weights.path} and {first.path} come from different code; give both stages of one training")
-    return _of_weights(_trained(weights, chosen, settings), weights, first, bias, out, runner.choose_device(device))
+    return _of_weights(training_of(weights, chosen, settings), weights, first, bias, out, runner.choose_device(device))
 
 
 def _of_weights(
-    trained: _Trained, weights: Weights, first: Weights | None, bias: float | None, out: Path, device: torch.device
+    trained: Trained, weights: Weights, first: Weights | None, bias: float | None, out: Path, device: torch.device
 ) -> dict[str, Any]:
     material = identity.Material(trained.setting)
     own = material.identity(trained.setting.seed)
-    _check_same(own, trained.identity)
+    check_same(own, trained.identity)
     given = None if first else _given(trained.selection, weights.epoch, bias)
     about = {
         **own,
@@ -205,7 +206,7 @@ def _of_weights(
         examiner = Examiner(material.splits, material.vectors, material.shared, trained.rules, device)
         selection = given or _selected(examiner, material, first)
         stage = examiner.stage(2)
-        method = _loaded(examiner, material, stage, weights)
+        method = loaded(examiner, material, stage, weights)
         _warn(weights, first, known=bias is not None or trained.selection is not None)
         return external.judge_weights(examiner, method, stage, selection, folder, trained.setting.method, trained.setting.seed)
 
@@ -231,11 +232,12 @@ def _warn(weights: Weights, first: Weights | None, known: bool) -> None:
 def _selected(examiner: Examiner, material: identity.Material, first: Weights | None) -> external.Selection:
     assert first is not None
     stage = examiner.stage(1)
-    method = _loaded(examiner, material, stage, first)
+    method = loaded(examiner, material, stage, first)
     return external.select_by_weights(examiner, method, stage, first.epoch, material.setting.seed)
 
 
-def _loaded(examiner: Examiner, material: identity.Material, stage: Stage, weights: Weights) -> Method:
+def loaded(examiner: Examiner, material: identity.Material, stage: Stage, weights: Weights) -> Method:
+    """The method with its weights. Raises AvgzslError for weights that do not fit it."""
     setting, kind = material.setting, material.method
     complete = config.settings_of(setting.method, kind, setting.settings)
     method = examiner.build(kind, complete, stage, setting.seed)

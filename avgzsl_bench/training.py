@@ -271,6 +271,20 @@ def score_modalities(method: Method, clips: Held, rows: Tensor, *key: object) ->
     return _in_chunks(clips, method.settings, lambda batch: method.scores_by_modality(batch, rows))
 
 
+@torch.no_grad()
+def embed(method: Method, clips: Held, rows: Tensor, *key: object) -> tuple[Tensor, Tensor]:
+    """The learned space in evaluation mode: clips (clips, k) beside classes (classes, k), as `score` compares them."""
+    reseed(method.eval(), "scores", *key)
+    beside: list[Tensor] = []
+
+    def clips_of(batch: Batch) -> dict[str, Tensor]:
+        embedded, classes = method.embed(batch, rows)
+        beside.append(classes)
+        return {"": embedded}
+
+    return _in_chunks(clips, method.settings, clips_of)[""], beside[0]
+
+
 def _in_chunks(clips: Held, settings: Any, scores: Callable[[Batch], dict[str, Tensor]]) -> dict[str, Tensor]:
     if isinstance(clips.audio, Tokens) and isinstance(clips.video, Tokens):
         limits = Limits(settings.scoring_audio_tokens, settings.scoring_video_tokens)

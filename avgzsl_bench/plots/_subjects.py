@@ -1,0 +1,120 @@
+"""What a picture is of: settings that may stand in one picture, their names, and the decisions behind their numbers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avgzsl_bench import records
+from avgzsl_bench.board import lookup
+from avgzsl_bench.board.measured import Group, Record, short
+from avgzsl_bench.errors import AvgzslError
+from avgzsl_bench.metrics import Decisions
+
+KEY = ("rules", "dataset", "features", "split", "synthetic")
+"""What settings in one picture share. Their class text, form and settings may differ: the picture names them."""
+
+
+class Decided(NamedTuple):
+    """The decisions of one run, with what its record says of the classes."""
+
+    decisions: Decisions
+    seen: NDArray[np.int64]  # ascending class ids
+    unseen: NDArray[np.int64]
+    names: dict[int, str]  # of every class of the split
+
+
+def together(groups: Sequence[Group]) -> None:
+    """Raises AvgzslError for settings that were not measured under the same rules on the same test clips."""
+    first = groups[0]
+    for group in groups[1:]:
+        if _place(group) != _place(first):
+            raise AvgzslError(f"{_place(first)} and {_place(group)} do not go into one picture; draw one for each")
+    classes = {(tuple(record["per_class"]["name"]), tuple(record["per_class"]["clips"])): record for record in _records(groups)}
+    if len(classes) > 1:
+        one, other, *_ = [record["run_id"] for record in classes.values()]
+        raise AvgzslError(f"runs {one} and {other} were scored on other test clips; draw one picture for each")
+
+
+def _records(groups: Sequence[Group]) -> list[Record]:
+    return [record for group in groups for record in group.records]
+
+
+def _place(group: Group) -> str:
+    return f"{about(group)} under {group.identity['rules']} rules"
+
+
+def about(group: Group) -> str:
+    """What the numbers were measured on; synthetic data are called so in every picture."""
+    own = group.identity
+    return " · ".join([own["dataset"], own["features"], own["split"], *(["synthetic data"] if own["synthetic"] else [])])
+
+
+def rules(group: Group) -> str:
+    """The rules, where they are not the usual ones."""
+    return "" if group.identity["rules"] == "corrected" else f" · {group.identity['rules']} rules"
+
+
+def labels(groups: Sequence[Group]) -> list[str]:
+    """A name for each setting: its method, and whatever else tells it from the others."""
+    made = [" ".join([*_marks(group), *_texts(group, groups), *_differences(group, groups)]) for group in groups]
+    twice = [made.count(name) > 1 for name in made]
+    ids = [group.records[0]["setting_id"][:6] for group in groups]
+    return [f"{name} {own}" if again else name for name, own, again in zip(made, ids, twice, strict=True)]
+
+
+def _marks(group: Group) -> list[str]:
+    form, source = group.identity["form"], group.records[0]["source"]
+    marks = [form] * (form == "reference") + [source] * (source != "measured")
+    return [group.identity["method"], *(f"({mark})" for mark in marks)]
+
+
+def _texts(group: Group, groups: Sequence[Group]) -> list[str]:
+    varying = [key for key in ("encoder", "text") if len({other.identity[key] for other in groups}) > 1]
+    return [group.identity[key] for key in varying]
+
+
+def _differences(group: Group, groups: Sequence[Group]) -> list[str]:
+    """Settings in which it differs from those of the same method and class text."""
+    facts, same = group.facts, [*_marks(group), *_texts(group, groups)]
+    others = [other.facts for other in groups if [*_marks(other), *_texts(other, groups)] == same]
+    return [f"{key}={short(value)}" for key, value in sorted(facts.items()) if any(other.get(key) != value for other in others)]
+
+
+def decided(record: Record) -> Decided:
+    """The decisions of a run. Raises AvgzslError for a record that has none."""
+    found = records.decisions(record)
+    if found is None:
+        raise AvgzslError(f"the record of run {record['run_id']} has no decisions, from which this picture is made; take another")
+    ids = np.unique(found.label)  # every class of the split has clips
+    unseen = np.array(record["per_class"]["unseen"], bool)
+    names = dict(zip(ids.tolist(), record["per_class"]["name"], strict=True))
+    return Decided(found, ids[~unseen].astype(np.int64), ids[unseen].astype(np.int64), names)
+
+
+def seeds(group: Group) -> str:
+    """`, 3 seeds`, or nothing for a single run."""
+    return f", {len(group.records)} seeds" if len(group.records) > 1 else ""
+
+
+def folder(record: Record) -> Path:
+    """The folder of a run. Raises AvgzslError for a record that was read from no file."""
+    path = getattr(record, "path", None)
+    if path is None:
+        raise AvgzslError(f"the record of run {record['run_id']} lies in no folder; give the path of the run")
+    return Path(path.parent)
+
+
+def one_run(groups: Sequence[Group], needs: str) -> Record:
+    """The run that is drawn: of several seeds the first whose folder has the file that is needed, or else the first.
+
+    Raises AvgzslError for runs of several settings.
+    """
+    if len(groups) > 1:
+        raise AvgzslError(
+            f"one run has a picture of its own, and these are of several settings: {lookup.listed(groups)}; name one"
+        )
+    runs = groups[0].records
+    return next((record for record in runs if (folder(record) / needs).is_file()), runs[0])
