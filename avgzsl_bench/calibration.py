@@ -24,23 +24,25 @@ def sweep(decisions: Decisions, seen_ids: Ids, unseen_ids: Ids) -> Sweep:
 
     Between the change points seen and unseen never tie, so both rules give the same sweep of the same decisions.
     """
-    label, change = decisions.label, gap(decisions)
-    seen_step = _steps(label, label == decisions.seen_class, seen_ids)
-    unseen_step = _steps(label, label == decisions.unseen_class, unseen_ids)
-    matters = (seen_step > 0) | (unseen_step > 0)
-    points, place = np.unique(change[matters], return_inverse=True)
-    lost = np.bincount(place, seen_step[matters], len(points))  # of S, as the bias passes each point
-    won = np.bincount(place, unseen_step[matters], len(points))
+    label = decisions.label
+    matters = np.flatnonzero((label == decisions.seen_class) | (label == decisions.unseen_class))
+    step, is_seen = _steps(label, seen_ids, unseen_ids)
+    step, is_seen = step[label[matters]], is_seen[label[matters]]
+    points, place = np.unique(gap(decisions)[matters], return_inverse=True)
+    lost = np.bincount(place, np.where(is_seen, step, 0.0), len(points))  # of S, as the bias passes each point
+    won = np.bincount(place, np.where(is_seen, 0.0, step), len(points))
     seen = np.append(np.cumsum(lost[::-1])[::-1], 0.0)  # summed from the end where S is exactly 0
     unseen = np.append(0.0, np.cumsum(won))
     return Sweep(points, seen, unseen, harmonic_mean(seen, unseen))
 
 
-def _steps(label: NDArray[np.int16], right: NDArray[np.bool_], ids: Ids) -> NDArray[np.float64]:
-    """What each clip (clips,) adds to the mean over these classes once it is decided between seen and unseen in its favour."""
-    weight = np.zeros(max(int(label.max()), int(np.max(ids))) + 1)
-    weight[np.asarray(ids)] = 1.0 / (count_clips(label, ids) * len(ids))
-    return np.where(right, weight[label], 0.0)
+def _steps(label: NDArray[np.int16], seen_ids: Ids, unseen_ids: Ids) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """By class id: what a clip adds to S or U once it is decided between seen and unseen in its favour; whether it is S."""
+    ids = np.concatenate([seen_ids, unseen_ids])
+    sizes = np.repeat([len(seen_ids), len(unseen_ids)], [len(seen_ids), len(unseen_ids)])
+    step, is_seen = np.zeros(int(max(label.max(), ids.max())) + 1), np.zeros(int(max(label.max(), ids.max())) + 1, np.bool_)
+    step[ids], is_seen[np.asarray(seen_ids)] = 1.0 / (count_clips(label, ids) * sizes), True
+    return step, is_seen
 
 
 def best_bias(curve: Sweep) -> tuple[float, float]:

@@ -101,10 +101,11 @@ def is_correct(decisions: Decisions, bias: float, rules: Rules) -> NDArray[np.bo
     takes the lower id.
     """
     over = gap(decisions)
-    tied = over == bias
-    to_unseen = (over < bias) | (tied & (decisions.unseen_class < decisions.seen_class))
+    to_unseen = over < bias
+    if rules == "reference":
+        to_unseen |= (over == bias) & (decisions.unseen_class < decisions.seen_class)
     right: NDArray[np.bool_] = np.where(to_unseen, decisions.unseen_class, decisions.seen_class) == decisions.label
-    return right & ~tied if rules == "corrected" else right
+    return right & (over != bias) if rules == "corrected" else right
 
 
 def count_clips(label: NDArray[Any], ids: Ids) -> NDArray[np.int64]:
