@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import get_args
 
 import elsewhere
@@ -19,7 +21,7 @@ from avgzsl_bench.text import kda_files, packs
 
 
 def test_a_bare_group_prints_its_help_and_ends_well(avgzsl):
-    for group in ([], ["data"], ["text"], ["plugin"]):
+    for group in ([], ["data"], ["text"], ["submit"], ["plugin"]):
         code, out, err = avgzsl(*group)
         assert (code, err) == (0, ""), group
         assert out == avgzsl(*group, "--help")[1], group
@@ -77,7 +79,10 @@ def completed(words: str) -> list[str]:
         ("evaluate --dataset act", ["activitynet"]),
         ("evaluate --encoder word", ["word2vec"]),
         ("evaluate --rules c", ["corrected"]),
+        ("status --method esz", ["eszsl"]),
+        ("status --encoder has", ["hashed"]),
         ("leaderboard --format m", ["markdown"]),
+        ("compare kda esz", ["eszsl"]),
         ("leaderboard --dataset v", ["vggsound"]),
         ("list enc", ["encoders"]),
         ("show esz", ["eszsl"]),
@@ -173,6 +178,13 @@ def kda_release(folder):
     (place / "UCF.csv").write_text("\n".join([",".join(kda_files.HEADER), *lines]))
 
 
+def committed_records(folder):
+    """A record of this repository where the examples of `submit` look for runs."""
+    records = Path(__file__).resolve().parents[1] / "leaderboards" / "records"
+    first = sorted(records.glob("eszsl-demo-*"))[0]
+    shutil.copytree(first, folder / "runs" / first.name)
+
+
 @pytest.mark.parametrize("path", EPILOGS, ids=" ".join)
 def test_the_example_of_every_verb_runs(avgzsl, path, tmp_path, monkeypatch):
     first, program, *words = EPILOGS[path].split() or ["none", "none"]
@@ -189,6 +201,10 @@ def test_the_example_of_every_verb_runs(avgzsl, path, tmp_path, monkeypatch):
         released_weights(tmp_path)
     if path == ("text", "import"):
         kda_release(tmp_path)
+    if path[0] == "submit":
+        committed_records(tmp_path)
+    if path == ("compare",):
+        (tmp_path / "leaderboards").symlink_to(Path(__file__).resolve().parents[1] / "leaderboards")
     code, out, err = avgzsl(*words)
     assert code == 0, err
     assert out.strip(), "it says nothing"
