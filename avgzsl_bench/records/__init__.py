@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -166,7 +167,12 @@ def find(root: Path) -> list[Path]:
         return [root]
     if not root.is_dir():
         raise AvgzslError(f"no records at {root}; `avgzsl run` writes them, by default under ./runs")
-    return sorted(root.rglob("record.json"))
+    found = []
+    for folder, inner, names in os.walk(root):
+        inner[:] = [name for name in inner if not name.startswith(".")]  # one that is being written has such a name
+        if "record.json" in names:
+            found.append(Path(folder) / "record.json")
+    return sorted(found)
 
 
 def read_each(paths: Sequence[Path]) -> Iterator[Record | AvgzslError]:

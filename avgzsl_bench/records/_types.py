@@ -1,11 +1,13 @@
 """The types in a record: what stands there is of them, and what must stand there is found missing where it is used."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from avgzsl_bench.contracts import Rules
 from avgzsl_bench.errors import AvgzslError
+
+Short = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 
 
 class _Part(BaseModel):
@@ -66,8 +68,8 @@ class _Decisions(_Part):
 
 
 class _Record(_Part):
-    run_id: str
-    setting_id: str
+    run_id: Short
+    setting_id: Short
     status: str
     source: str
     identity: _Identity
