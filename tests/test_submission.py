@@ -298,8 +298,17 @@ def test_features_that_others_call_synthetic_are_synthetic(tmp_path, to):
     committed("ucf", to, 2)
     (path,) = committed("ucf", tmp_path / "runs")
     edited(path, put("identity", "synthetic", value=False), forge=True)
-    said = "features_sha256 is called ucf (real) and ucf (synthetic) by records with the same; restore the one that was changed"
+    said = "features_sha256 is that of synthetic data, as other records say, and synthetic is false; restore it"
     assert faults(path, to) == [said]
+    (honest,) = committed("ucf", tmp_path / "honest")
+    assert [verdict.fit for verdict in submission.check([path, honest], tmp_path / "nowhere")] == [False, True]
+
+
+def test_one_hash_is_of_one_data_set(runs, to):
+    committed("ucf", to, 1)
+    (stolen,) = (json.loads(path.read_text())["identity"]["features_sha256"] for path in to.rglob("record.json"))
+    edited(first(runs), put("identity", "features_sha256", value=stolen), forge=True)
+    assert "features_sha256 is that of ucf in other records, and here of demo; restore it" in faults(first(runs), to)
 
 
 def test_clip_counts_and_roles_are_the_published_ones(tmp_path):

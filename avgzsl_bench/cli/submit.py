@@ -12,7 +12,7 @@ app = typer.Typer(help="Check records for a leaderboard, and put them into its f
 
 UNFIT, UNREADABLE = 1, 2
 
-Records = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Records (record.json), or folders searched for them.")]
+Records = Annotated[list[Path], typer.Argument(metavar="PATH", help="Records (record.json), or folders searched for them.")]
 To = Annotated[Path, typer.Option(help="Folder of the leaderboard's records.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a record.")]
 

@@ -155,9 +155,12 @@ class _Company:
         for other, its in self.runs[record["run_id"]]:
             if other != path and its != record:
                 yield f"run_id is that of {other} too, which says something else; leave one of them out"
-        if len(about := self.data[record["identity"]["features_sha256"]]) > 1:
-            said = " and ".join(sorted(f"{name} ({'synthetic' if made else 'real'})" for name, made in about))
-            yield f"features_sha256 is called {said} by records with the same; restore the one that was changed"
+        own = record["identity"]
+        for name, synthetic in sorted(self.data[own["features_sha256"]]):
+            if name != own["dataset"]:
+                yield f"features_sha256 is that of {name} in other records, and here of {own['dataset']}; restore it"
+            elif synthetic and not own["synthetic"]:
+                yield "features_sha256 is that of synthetic data, as other records say, and synthetic is false; restore it"
         same = self.decisions[record["setting_id"], record["decisions"]["sha256"]]
         for run, other in same.items():
             if run != record["run_id"]:

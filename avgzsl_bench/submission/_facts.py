@@ -181,7 +181,7 @@ def _synthetic(identity: Mapping[str, Any]) -> Iterator[str]:
         if name == identity["dataset"] and not identity["synthetic"]:
             yield f"synthetic is false, and {name} is made up; restore it"
         if name == identity["dataset"] and identity["features_sha256"] not in found:
-            yield f"features_sha256 is none of those of {name} here; run again"
+            yield f"features_sha256 is none of those of {name} here; update the code, and run again"
         elif name != identity["dataset"] and identity["features_sha256"] in found:
             yield f"features_sha256 is that of {name}, which is synthetic, and not of {identity['dataset']}; restore it"
 
