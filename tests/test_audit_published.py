@@ -132,6 +132,12 @@ def test_an_hm_beside_one_number_is_checked_against_all_that_the_others_can_be(v
         assert (audit.harmonic_mean_fault(row) == "") == (hm / 100 - 0.005 <= high + 1e-9)
 
 
+def test_no_accuracy_is_above_100():
+    """HM 46.86 would need an S of 100.002 or more."""
+    assert audit.harmonic_mean_fault(printed(100.0, 30.59, 46.86))
+    assert not audit.harmonic_mean_fault(printed(100.0, 30.59, 46.85))
+
+
 def test_what_an_hm_without_s_and_u_cannot_be_is_said_with_the_arithmetic():
     assert audit.harmonic_mean_fault(printed(unseen=10.01, hm=18.30)).endswith(
         "is above 18.207, the most that the printed U 10.01 allow."
@@ -266,6 +272,7 @@ def test_a_table_that_states_its_features_is_not_guessed_at():
     assert len(list(audit._columns([*rows, *unstated]))) == 1
     for change in ({"variant": "v"}, {"via": "elsewhere"}, {"key": "y2021"}):
         assert not list(audit._columns([*rows, *(row.model_copy(update=change) for row in unstated)]))
+        assert not list(audit._columns([rows[0], rows[1].model_copy(update=change), *unstated]))
 
 
 # one run
