@@ -170,6 +170,20 @@ def test_a_temporal_variant_of_averages_is_caught(outcomes):
     assert "audio is a ndarray, temporal is True" in found["fail"]["has disjoint and complete subsets"]
 
 
+@pytest.mark.parametrize(("video", "said"), [(None, "is no name"), ("", "is no name"), ("counted", "two source videos")])
+def test_faulty_source_videos_are_caught(outcomes, video, said):
+    class Faulty(Demo):
+        asked = 0
+
+        def source_video(self, clip_id):
+            self.asked += 1
+            return f"video {self.asked}" if video else video
+
+    found = outcomes("datasets", Faulty)
+    assert list(found["fail"]) == ["tells source videos"]
+    assert said in found["fail"]["tells source videos"]
+
+
 def test_faulty_facts_are_caught(outcomes):
     class Faulty(Demo):
         revision = ""

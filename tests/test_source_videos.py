@@ -161,3 +161,15 @@ def test_the_counts_of_each_class_are_within_its_clips():
         counts, trained = _authors.counts(name)["test_seen"], datasets.get(name).layout("main", None).trained
         assert trained.keys() == counts.keys()
         assert all(trained[i] <= counts[i] for i in counts)
+
+
+def test_features_of_a_data_set_that_is_not_installed_are_verified_too(avgzsl, tmp_path):
+    avgzsl("data", "import", "my_clips", *write_table(tmp_path))
+    folder = files.data_root() / "my_clips-own-main"
+    path = folder / "manifest.json"
+    path.write_text(path.read_text().replace('"my_clips"', '"strange"'))
+    folder.rename(files.data_root() / "strange-selavi-main")
+    code, out, _ = avgzsl("data", "verify")
+    assert code == 0
+    assert out.splitlines()[0] == "whole  strange-selavi-main"
+    assert out.splitlines()[1].startswith("  source videos are not known: unknown dataset 'strange'")

@@ -105,6 +105,18 @@ def has_disjoint_and_complete_subsets(dataset: Dataset) -> None:
         assert len(set(ids)) == len(ids), f"{features} {split}: {len(ids) - len(set(ids))} clips stand twice"
 
 
+def tells_source_videos(dataset: Dataset) -> None:
+    """Each clip has one source video, named by a text."""
+    for features, split, temporal in _stored(dataset):
+        splits = dataset.open(files.data_root(), features, split, temporal)
+        clips = [clip for subset in SUBSETS for clip in splits.read(subset).ids]
+        videos = [dataset.source_video(clip) for clip in clips]
+        odd = [clip for clip, video in zip(clips, videos, strict=True) if not isinstance(video, str) or not video]
+        assert not odd, f"{features} {split}: the source video of clip {odd[0]!r} is no name"
+        again = [dataset.source_video(clip) for clip in clips]
+        assert again == videos, f"{features} {split}: asked twice, a clip has two source videos"
+
+
 def _check_subset(splits: Splits, subset: str) -> tuple[str, ...]:
     clips = splits.read(subset)
     for part, width in (("audio", splits.features.audio), ("video", splits.features.video)):
@@ -148,4 +160,5 @@ QUESTIONS: tuple[Callable[[Dataset], None], ...] = (
     knows_its_classes,
     opens_or_names_the_command,
     has_disjoint_and_complete_subsets,
+    tells_source_videos,
 )
