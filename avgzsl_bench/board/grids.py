@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
-from avgzsl_bench.board.cells import Cell, Row
+from avgzsl_bench.board import uncertainty
+from avgzsl_bench.board.cells import Cell, Row, Verdict
 from avgzsl_bench.board.measured import short
 
 Kind = Literal["encoder", "text"]
@@ -24,7 +25,10 @@ CAPTION = (
 )
 NOT_RUN = "not run"
 AGREEMENT: Mapping[bool | None, str] = MappingProxyType({True: "≈", False: "≠", None: "?"})
-"""Whether a printed number lies within the prediction interval of a measured one; None: one run cannot tell."""
+LEGEND = (
+    "difference: measured minus printed. ≈ the printed number lies within the 95 % prediction interval of one more run, "
+    "mean ± t · s · √(1 + 1/n); ≠ it does not; ? a single run cannot tell."
+)
 Subject = tuple[str, ...]  # an encoder and its unusual settings, or a class text
 
 
@@ -63,24 +67,26 @@ class Line:
     notes: tuple[str, ...] = ()
     runs: bool = True  # False: printed of something that is not here, which no run can fill in
     absent: Mapping[Column, str] = field(default_factory=dict)  # why it was not run
-    verdicts: Mapping[Column, Mapping[str, str]] = field(default_factory=dict)  # signs of AGREEMENT
 
     def absent_for(self, column: Column) -> tuple[str, ...]:
         """The note on why a cell is empty, or none."""
         return (self.absent[column],) if column in self.absent else ()
 
-    def difference(self, column: Column, metric: str) -> float | None:
-        """Measured minus printed in per cent, where both are known; nothing is printed of synthetic data."""
+    def verdict(self, column: Column, metric: str) -> Verdict | None:
+        """The printed number against the measured ones, where both are known; nothing is printed of synthetic data."""
         if column not in self.measured or column not in self.printed:
             return None
-        own, theirs = self.measured[column].measured[metric].mean, self.printed[column][metric].mean
-        return None if own is None or theirs is None else own - theirs
+        return uncertainty.verdicts(self.measured[column], self.printed[column]).get(metric)
+
+    def difference(self, column: Column, metric: str) -> float | None:
+        """Measured minus printed in per cent."""
+        found = self.verdict(column, metric)
+        return found.difference if found else None
 
     def shown_difference(self, column: Column, metric: str) -> str:
         """`≈ +1.23`, its sign before it so that the points stay in line, or nothing."""
-        number = self.difference(column, metric)
-        sign = self.verdicts.get(column, {}).get(metric, "")
-        return "" if number is None else f"{sign} {number:+.2f}".replace("-", "−").lstrip()
+        found = self.verdict(column, metric)
+        return f"{AGREEMENT[found.within]} {found.difference:+.2f}".replace("-", "−") if found else ""
 
 
 class Drawn(Protocol):
@@ -182,6 +188,12 @@ class Page(Generic[Own]):
     remarks: tuple[str, ...] = ()  # what is not in the tables
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """The caption, and what the signs of differences mean where there are such."""
+        cells = [(line, column, metric) for grid in self.grids for line in grid.lines for column, metric in _across(grid)]
+        return (*self.caption, *[LEGEND] * any(line.shown_difference(column, metric) for line, column, metric in cells))
+
+    @property
     def notes(self) -> list[str]:
         """Every footnote, its number being its place counted from 1."""
         return list(dict.fromkeys(note for grid in self.grids for line in grid.lines for note in _notes(line)))
@@ -190,6 +202,10 @@ class Page(Generic[Own]):
         """`[1][3]`."""
         known = self.notes
         return "".join(f"[{number}]" for number in sorted({known.index(note) + 1 for note in notes}))
+
+    def records(self) -> list[dict[str, Any]]:
+        """One flat dict a line and data set, for machines; numbers are unrounded but for float noise."""
+        return [_flat(grid, line, column) for grid in self.grids for line in grid.lines for column in grid.columns]
 
 
 Ablation = Page[Grid]
@@ -200,3 +216,41 @@ def _notes(line: Line) -> Iterator[str]:
     yield from line.absent.values()
     yield from (note for row in line.measured.values() for note in row.notes)
     yield from (note for cells in line.printed.values() for cell in cells.values() for note in cell.notes)
+
+
+def _across(grid: Drawn) -> Iterator[tuple[Column, str]]:
+    yield from ((column, metric) for column in grid.columns for metric in grid.metrics)
+
+
+def _flat(grid: Drawn, line: Line, column: Column) -> dict[str, Any]:
+    row, printed = line.measured.get(column), line.printed.get(column, {})
+    about = {key: getattr(row, key) if row else None for key in ("method", "encoder", "text", "setting_id", "n")}
+    numbers: dict[str, Any] = {}
+    for metric in grid.metrics:
+        own, theirs = row.measured[metric] if row else Cell(), printed.get(metric, Cell())
+        found = line.verdict(column, metric)
+        numbers |= {
+            f"{metric}_percent": _round(own.mean),
+            f"{metric}_half_width_percent": _round(own.half_width),
+            f"printed_{metric}_percent": theirs.mean,
+            f"difference_{metric}_percent": _round(line.difference(column, metric)),
+            f"printed_{metric}_within_prediction_interval": found.within if found else None,
+        }
+    notes = [
+        *line.notes,
+        *(row.notes if row else line.absent_for(column)),
+        *(one for cell in printed.values() for one in cell.notes),
+    ]
+    return {
+        "table": grid.title,
+        "line": ", ".join(line.subject),
+        **{key: getattr(column, key) for key in ("dataset", "features", "split", "synthetic")},
+        **about,
+        **numbers,
+        "printed_in": grid.printed_in if printed else "",
+        "notes": " ".join(dict.fromkeys(notes)),
+    }
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 10)

@@ -6,7 +6,23 @@ import sys
 import typer
 
 from avgzsl_bench import __version__, plugins
-from avgzsl_bench.cli import audit, data, doctor, evaluate, leaderboard, list, plugin, run, show, submit, text
+from avgzsl_bench.cli import (
+    audit,
+    compare,
+    data,
+    doctor,
+    evaluate,
+    leaderboard,
+    list,
+    plot,
+    plugin,
+    reproduce,
+    run,
+    show,
+    status,
+    submit,
+    text,
+)
 from avgzsl_bench.errors import AvgzslError
 
 INTERRUPTED = 130  # what newer releases of Typer make of Ctrl-C, without a word
@@ -20,14 +36,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run", epilog=run.EPILOG)(run.command)
+app.command("status", epilog=status.EPILOG)(status.command)
+app.command("reproduce", epilog=reproduce.EPILOG)(reproduce.command)
 app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.command)
 app.command("leaderboard", epilog=leaderboard.EPILOG)(leaderboard.command)
+app.command("compare", epilog=compare.EPILOG)(compare.command)
 app.command("audit", epilog=audit.EPILOG)(audit.command)
 app.command("list", epilog=list.EPILOG)(list.command)
 app.command("show", epilog=show.EPILOG)(show.command)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.command)
 app.add_typer(data.app, name="data")
 app.add_typer(text.app, name="text")
+app.add_typer(plot.app, name="plot")
 app.add_typer(submit.app, name="submit")
 app.add_typer(plugin.app, name="plugin")
 

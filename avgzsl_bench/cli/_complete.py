@@ -8,7 +8,9 @@ from avgzsl_bench import files, plugins
 
 RULES = ("corrected", "reference")
 SELECTIONS = ("validation", "test")
-TEXT = Path(plugins.__file__).parent / "text"  # whose code needs numpy to be imported, and whose files' names do not
+WIDTHS = ("column", "page")
+PACKAGE = Path(plugins.__file__).parent
+TEXT = PACKAGE / "text"  # whose code needs numpy to be imported, and whose files' names do not
 
 
 def _starting(names: Iterable[str], incomplete: str) -> list[str]:
@@ -51,9 +53,19 @@ def rules(incomplete: str) -> list[str]:
     return _starting(RULES, incomplete)
 
 
+def reproductions(incomplete: str) -> list[str]:
+    """Reproductions."""
+    return _starting([path.stem for path in (PACKAGE / "reproduce").glob("*.toml")], incomplete)
+
+
 def selections(incomplete: str) -> list[str]:
     """What may select epoch and bias."""
     return _starting(SELECTIONS, incomplete)
+
+
+def widths(incomplete: str) -> list[str]:
+    """Widths of a picture."""
+    return _starting(WIDTHS, incomplete)
 
 
 def kinds(incomplete: str) -> list[str]:

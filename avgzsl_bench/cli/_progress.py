@@ -1,5 +1,6 @@
 """Progress of runs: bars on a terminal, one line an epoch elsewhere; both are listeners to the event hooks."""
 
+import sys
 from types import TracebackType
 from typing import Any
 
@@ -98,3 +99,8 @@ class Bars:
     def run_failed(self) -> None:
         """A failed run is over too."""
         self.progress.advance(self.all)
+
+
+def shown(runs: int) -> Bars | Lines:
+    """Bars where somebody watches, lines elsewhere."""
+    return Bars(runs) if sys.stderr.isatty() else Lines(runs)

@@ -1,7 +1,5 @@
 """`avgzsl run`: train, select, score, record."""
 
-import sys
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +56,7 @@ def command(
 
 def _run(jobs: "list[tuple[RunConfig, ...]]", device: str, out: Path, dry_run: bool, as_json: bool) -> None:
     from avgzsl_bench import identity, plugins, runner
+    from avgzsl_bench.cli import _progress
     from avgzsl_bench.files import make_folder
 
     runner.choose_device(device)
@@ -66,7 +65,7 @@ def _run(jobs: "list[tuple[RunConfig, ...]]", device: str, out: Path, dry_run: b
     if dry_run:
         return
     make_folder(out)
-    with _progress(plans) as bars, plugins.listening(bars):
+    with _progress.shown(sum(not planned.done for planned in plans)) as bars, plugins.listening(bars):
         launcher = plugins.load("launchers", "local")()
         states = list(launcher.launch(jobs, runner.Options(out, device)))
     _finish(plans, [state.error for state in states if state.error], as_json)
@@ -110,13 +109,6 @@ def _shown(value: Any) -> str:
         return str(value)
     inner = ", ".join(f"{key}={one}" for key, one in value.items() if key != "name")
     return f"{value['name']} ({inner})" if inner else str(value["name"])
-
-
-def _progress(plans: "list[Plan]") -> "AbstractContextManager[Any]":
-    from avgzsl_bench.cli._progress import Bars, Lines
-
-    total = sum(not planned.done for planned in plans)
-    return Bars(total) if sys.stderr.isatty() else Lines(total)
 
 
 def _finish(plans: "list[Plan]", errors: list[str], as_json: bool) -> None:

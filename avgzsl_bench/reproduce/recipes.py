@@ -6,9 +6,11 @@ A file holds
     paper = "chen2023"             # whose printed numbers stand beside; left out: no paper prints this
     table = "3"
     drawn = "table"                # table (unranked), leaderboard (ranked: one encoder and one text) or embedding (a picture)
+    seeds = 5                      # where the user says no number
     head = "Model"                 # what the first column names
     metrics = ["seen", "unseen", "harmonic_mean", "zero_shot"]  # in the paper's order
     remarks = ["what must be read with it"]
+    of_print = ["what must be read with printed numbers, where there are any"]
 
     [[dataset]]                    # in the paper's order, and `demo`
     name = "ucf"
@@ -36,9 +38,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from avgzsl_bench import plugins
+from avgzsl_bench import plugins, published
 from avgzsl_bench.errors import AvgzslError
-from avgzsl_bench.published import PublishedRow, papers
+from avgzsl_bench.published import PublishedRow
 
 Metric = Literal["seen", "unseen", "harmonic_mean", "zero_shot"]
 
@@ -85,9 +87,11 @@ class Recipe(_Entry):
     paper: str = ""
     table: str = ""
     drawn: Literal["table", "leaderboard", "embedding"] = "table"
+    seeds: int = Field(5, ge=1)
     head: str = "Model"
     metrics: tuple[Metric, ...] = ("seen", "unseen", "harmonic_mean", "zero_shot")
     remarks: tuple[str, ...] = ()
+    of_print: tuple[str, ...] = ()
     dataset: tuple[Place, ...] = Field(min_length=1)
     line: tuple[Line, ...] = Field(min_length=1)
 
@@ -108,7 +112,7 @@ class Recipe(_Entry):
     def printed(self, line: Line, place: Place) -> PublishedRow | None:
         """What the paper prints of a line on the features and split of a data set."""
         wanted = (self.paper, self.table, line.label, place.name, place.features, place.split)
-        for row in (row for paper in papers() for row in paper.row if not line.ours):
+        for row in published.printed() if not line.ours else ():
             if (row.key, row.table, row.label, row.dataset, row.features, row.split) == wanted:
                 return row
         return None

@@ -24,7 +24,7 @@ class Asked:
     """What the user may choose about a reproduction."""
 
     datasets: tuple[str, ...] = ()  # none: those that are imported
-    seeds: int = 5
+    seeds: int | None = None  # those of the recipe
     encoder: str | None = None  # in place of CLIP
     text: str | None = None  # in place of the pack of descriptions
     settings: Mapping[str, Any] = field(default_factory=dict)  # of every method that has them
@@ -48,7 +48,8 @@ def plan(recipe: Recipe, asked: Asked, out: Path = Path("runs")) -> list[Work]:
     """
     places = _places(recipe, asked)
     _check(recipe, asked, places)
-    return [_work(line, place, asked, out) for line in recipe.line for place in places]
+    seeds = recipe.seeds if asked.seeds is None else asked.seeds
+    return [_work(line, place, asked, seeds, out) for line in recipe.line for place in places]
 
 
 def _places(recipe: Recipe, asked: Asked) -> list[Place]:
@@ -82,7 +83,7 @@ def _preset(place: Place) -> str:
 
 def _check(recipe: Recipe, asked: Asked, places: Sequence[Place]) -> None:
     """What would be wrong with every run is an error now, and no reason to leave lines out."""
-    if asked.seeds < 1:
+    if asked.seeds is not None and asked.seeds < 1:
         raise AvgzslError(f"--seeds {asked.seeds}; give a number of seeds from 1 up")
     for place in places if asked.text not in (None, NAMES) else ():
         packs.find(str(asked.text), place.name, datasets.get(place.name).classes(place.split))
@@ -90,20 +91,27 @@ def _check(recipe: Recipe, asked: Asked, places: Sequence[Place]) -> None:
         head = key.partition(".")[0]
         if any(head in line.own for line in recipe.line):
             raise AvgzslError(f"--set {key}: lines of {recipe.name} differ in {head}; leave it out")
-        if not any(_takes(line, _encoder(line, place, asked), key) for line in recipe.line for place in places):
+        if not any(_takes(line, _encoder(line, place, asked), key, value) for line in recipe.line for place in places):
             methods = ", ".join(dict.fromkeys(line.method for line in recipe.line))
-            raise AvgzslError(f"--set {key}={value}: no line of {recipe.name} has such a setting; see `avgzsl show` {methods}")
+            raise AvgzslError(
+                f"--set {key}={value}: no line of {recipe.name} has such a setting; `avgzsl show` says which {methods} have"
+            )
 
 
-def _takes(line: Line, encoder: str, key: str) -> bool:
-    """Whether a setting is one of a line's method or encoder (a flag is left to `config` to refuse)."""
+def _takes(line: Line, encoder: str, key: str, value: Any) -> bool:
+    """Whether a setting is one of a line's method, of its loss or of its encoder (a flag is left to `config` to refuse)."""
     kind: type[Method] = plugins.load("methods", line.method)
     head, _, rest = key.partition(".")
     if head == "encoder":
         fields = [name for one in encoder.split(JOIN) for name in plugins.load("encoders", one).Settings.model_fields]
         return rest.rpartition(".")[2] in fields
-    if head == "loss":
-        return any(name.endswith("_loss") for name in kind.Settings.model_fields)
+    losses = [name for name in kind.Settings.model_fields if name.endswith("_loss")]
+    if head == "loss" and not rest:
+        return f"{plugins.load('losses', value).family}_loss" in losses
+    if rest and (head in losses or (head == "loss" and len(losses) == 1)):
+        field = losses[0] if head == "loss" else head
+        chosen = line.settings.get(field) or getattr(kind.Settings(), field).name
+        return rest in plugins.load("losses", chosen).Settings.model_fields
     return key in config.FLAGS or head in kind.Settings.model_fields
 
 
@@ -113,10 +121,10 @@ def _encoder(line: Line, place: Place, asked: Asked) -> str:
     return place.stand_in or line.encoder
 
 
-def _work(line: Line, place: Place, asked: Asked, out: Path) -> Work:
+def _work(line: Line, place: Place, asked: Asked, seeds: int, out: Path) -> Work:
     encoder = _encoder(line, place, asked)
     stand_in = line.stand_in if encoder == place.stand_in else {}
-    given = {key: value for key, value in asked.settings.items() if _takes(line, encoder, key)}
+    given = {key: value for key, value in asked.settings.items() if _takes(line, encoder, key, value)}
     text = line.text if line.text == NAMES else asked.text or line.text
     runs = config.resolve(
         line.method,
@@ -125,7 +133,7 @@ def _work(line: Line, place: Place, asked: Asked, out: Path) -> Work:
         place.features,
         place.split,
         choose(text),
-        seeds=asked.seeds,
+        seeds=seeds,
         settings={**line.settings, **stand_in, **given},
         search=line.search,
     )
@@ -135,12 +143,16 @@ def _work(line: Line, place: Place, asked: Asked, out: Path) -> Work:
         return Work(line, place, runs, reason=str(error))
 
 
-def stand_ins(works: Sequence[Work]) -> Iterator[str]:
-    """`on demo, hashed stands in for clip and word2vec`, one a data set in which encoders were replaced."""
-    for place in dict.fromkeys(work.place.name for work in works):
-        replaced: dict[str, dict[str, None]] = {}
-        for work in works:
-            if work.place.name == place and work.runs[0].encoder != work.line.encoder:
-                replaced.setdefault(work.runs[0].encoder, {})[work.line.encoder] = None
-        for encoder, others in replaced.items():
-            yield f"on {place}, {encoder} stands in for {' and '.join(others)}"
+def stand_ins(works: Sequence[Work]) -> Iterator[tuple[Work, str]]:
+    """A work with each encoder that stands in for others on a data set, and these: `clip and word2vec`."""
+    replaced: dict[tuple[str, str], list[Work]] = {}
+    for work in works:
+        if work.runs[0].encoder != work.line.encoder:
+            replaced.setdefault((work.place.name, work.runs[0].encoder), []).append(work)
+    for same in replaced.values():
+        yield same[0], _listed(list(dict.fromkeys(work.line.encoder for work in same)))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """`bert, clap and clip`."""
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]

@@ -12,9 +12,13 @@ SUFFIXES = {"terminal": ".txt", "markdown": ".md", "latex": ".tex", "csv": ".csv
 
 
 def draw(page: Page[Any], format: str = "terminal") -> str:
-    """A page in one of the formats. Raises AvgzslError for an unknown one."""
-    if format not in SUFFIXES:
-        near = plugins.near(format, list(SUFFIXES))
-        raise AvgzslError(f"unknown format {format!r}; {near}choose {', '.join(SUFFIXES)}")
+    """A page in one of the formats. Errors as `check`."""
+    check(format)
     text: str = import_module(f"{__name__}.{format}").draw(page)
     return text
+
+
+def check(format: str) -> None:
+    """Raises AvgzslError for an unknown format."""
+    if format not in SUFFIXES:
+        raise AvgzslError(f"unknown format {format!r}; {plugins.near(format, list(SUFFIXES))}choose {', '.join(SUFFIXES)}")

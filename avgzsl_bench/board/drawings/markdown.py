@@ -12,7 +12,7 @@ from avgzsl_bench.board.grids import NOT_RUN, Column, Drawn, Line, Page
 def draw(page: Page[Any]) -> str:
     """One table a grid, footnotes at the end."""
     parts = [f"# {_escape(page.title)}", *(_escape(line) for line in page.heading)]
-    parts += ["\n".join(f"- {_escape(line)}" for line in page.caption)]
+    parts += ["\n".join(f"- {_escape(line)}" for line in page.words)]
     group = ""
     for grid in page.grids:
         parts += [f"## {_escape(grid.group)}"] * (grid.group != group)

@@ -40,7 +40,7 @@ def _parts(page: Page[Any], width: int) -> Iterator[RenderableType]:
         heading = Text(grid.title, "bold cyan")
         yield heading.append(f"    printed: {grid.printed_in}" if grid.printed_in else "", "not bold dim")
         yield from (drawn for part in _side_by_side(grid, page, width) for drawn in (part, ""))
-    yield from (Text(line, "dim") for line in page.caption)
+    yield from (Text(line, "dim") for line in page.words)
     yield from (Text(f"[{number}] {note}") for number, note in enumerate(page.notes, 1))
     yield from (Text(remark, "yellow") for remark in page.remarks)
 
