@@ -21,7 +21,7 @@ from avgzsl_bench.text import kda_files, packs
 
 
 def test_a_bare_group_prints_its_help_and_ends_well(avgzsl):
-    for group in ([], ["data"], ["text"], ["submit"], ["plugin"]):
+    for group in ([], ["data"], ["text"], ["plot"], ["submit"], ["plugin"]):
         code, out, err = avgzsl(*group)
         assert (code, err) == (0, ""), group
         assert out == avgzsl(*group, "--help")[1], group
@@ -84,6 +84,8 @@ def completed(words: str) -> list[str]:
         ("leaderboard --format m", ["markdown"]),
         ("compare kda esz", ["eszsl"]),
         ("leaderboard --dataset v", ["vggsound"]),
+        ("plot curve kda esz", ["eszsl"]),
+        ("plot curve kda --width p", ["page"]),
         ("list enc", ["encoders"]),
         ("show esz", ["eszsl"]),
         ("plugin check word", ["word2vec"]),
@@ -185,6 +187,13 @@ def committed_records(folder):
     shutil.copytree(first, folder / "runs" / first.name)
 
 
+def short_runs(folder, methods, **settings):
+    """Runs of one step where the examples of `plot` look for them."""
+    from avgzsl_bench import run
+
+    run(methods, "demo", settings={"epochs": 1, "batches_per_epoch": 1, **settings}, out=folder / "runs", device="cpu")
+
+
 @pytest.mark.parametrize("path", EPILOGS, ids=" ".join)
 def test_the_example_of_every_verb_runs(avgzsl, path, tmp_path, monkeypatch):
     first, program, *words = EPILOGS[path].split() or ["none", "none"]
@@ -201,6 +210,10 @@ def test_the_example_of_every_verb_runs(avgzsl, path, tmp_path, monkeypatch):
         released_weights(tmp_path)
     if path == ("text", "import"):
         kda_release(tmp_path)
+    if path[0] == "plot":
+        short_runs(tmp_path, ["kda", "avca"] if path[1] in ("curve", "classes") else "kda")
+    if path == ("plot", "sweep"):
+        short_runs(tmp_path, "kda", alignment_weight=10.0)
     if path[0] == "submit":
         committed_records(tmp_path)
     if path == ("compare",):

@@ -26,6 +26,7 @@ LIGHT = COLOURS[3:6]  # on which letters are black
 MARKERS = "o^DvPX<>ph*8"  # none is a square, which stands for class text
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
 GREY = "#666666"
+PART = " · "  # between the parts of what a picture is about
 SMALL = 6.0  # points, of names that stand many together
 LETTER = 0.55  # width of a letter in its height, about
 
@@ -89,8 +90,17 @@ def figure(width: str, height: float, about: str) -> "Figure":
     from matplotlib.figure import Figure
 
     made = Figure(figsize=(WIDTHS[width], height), layout="constrained")
-    made.suptitle(wrapped(about, letters(width)), color=GREY)
+    made.suptitle(_lines(about, letters(width)), color=GREY)
     return made
+
+
+def _lines(about: str, letters: int) -> str:
+    """What a picture is about, broken between its parts."""
+    lines: list[str] = []
+    for part in about.split(PART):
+        joined = f"{lines[-1]}{PART}{part}" if lines else part
+        lines[-1:] = [joined] if len(joined) <= letters else [*lines[-1:], part]
+    return "\n".join(lines)
 
 
 def letters(width: str, columns: int = 1, size: float = 7.0) -> int:

@@ -12,6 +12,7 @@ from avgzsl_bench.board import lookup
 from avgzsl_bench.board.measured import Group, Record, short
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.metrics import Decisions
+from avgzsl_bench.plots import _paper
 
 KEY = ("rules", "dataset", "features", "split", "synthetic")
 """What settings in one picture share. Their class text, form and settings may differ: the picture names them."""
@@ -30,8 +31,8 @@ def together(groups: Sequence[Group]) -> None:
     """Raises AvgzslError for settings that were not measured under the same rules on the same test clips."""
     first = groups[0]
     for group in groups[1:]:
-        if _place(group) != _place(first):
-            raise AvgzslError(f"{_place(first)} and {_place(group)} do not go into one picture; draw one for each")
+        if any(group.identity[key] != first.identity[key] for key in KEY):
+            raise AvgzslError(f"{about(first)} and {about(group)} do not go into one picture; draw one for each")
     classes = {(tuple(record["per_class"]["name"]), tuple(record["per_class"]["clips"])): record for record in _records(groups)}
     if len(classes) > 1:
         one, other, *_ = [record["run_id"] for record in classes.values()]
@@ -42,19 +43,11 @@ def _records(groups: Sequence[Group]) -> list[Record]:
     return [record for group in groups for record in group.records]
 
 
-def _place(group: Group) -> str:
-    return f"{about(group)} under {group.identity['rules']} rules"
-
-
-def about(group: Group) -> str:
-    """What the numbers were measured on; synthetic data are called so in every picture."""
+def about(group: Group, who: str = "") -> str:
+    """What the numbers were measured on; synthetic data are called so in every picture, and rules that are not the usual ones."""
     own = group.identity
-    return " · ".join([own["dataset"], own["features"], own["split"], *(["synthetic data"] if own["synthetic"] else [])])
-
-
-def rules(group: Group) -> str:
-    """The rules, where they are not the usual ones."""
-    return "" if group.identity["rules"] == "corrected" else f" · {group.identity['rules']} rules"
+    marks = ["synthetic data"] * bool(own["synthetic"]) + [f"{own['rules']} rules"] * (own["rules"] != "corrected")
+    return _paper.PART.join([*[who] * bool(who), own["dataset"], own["features"], own["split"], *marks])
 
 
 def labels(groups: Sequence[Group]) -> list[str]:

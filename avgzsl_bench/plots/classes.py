@@ -75,7 +75,7 @@ def draw(groups: Sequence[Group], outs: Sequence[Path] = (), width: str = "colum
     methods = "-".join(group.identity["method"] for group in groups)
     files = list(outs) or [Path(f"classes-{methods}-{groups[0].identity['dataset']}.png")]
     _paper.check(files, width)
-    about = _subjects.about(groups[0]) + _subjects.rules(groups[0])
+    about = _subjects.about(groups[0])
     labels = [f"{label}{_subjects.seeds(group)}" for label, group in zip(_subjects.labels(groups), groups, strict=True)]
     return _paper.write(lambda: _figure(found, labels, about, width), files)
 

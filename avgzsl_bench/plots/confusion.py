@@ -77,9 +77,7 @@ def draw(groups: Sequence[Group], outs: Sequence[Path] = (), width: str = "colum
     files = list(outs) or [Path(f"confusion-{own['method']}-{own['dataset']}.png")]
     _paper.check(files, width)
     found = matrix(groups[0], joint)
-    about = (
-        f"{_subjects.labels(groups)[0]}{_subjects.seeds(groups[0])} · {_subjects.about(groups[0])}{_subjects.rules(groups[0])}"
-    )
+    about = _subjects.about(groups[0], _subjects.labels(groups)[0] + _subjects.seeds(groups[0]))
     return _paper.write(lambda: _figure(found, about, width), files)
 
 

@@ -88,7 +88,7 @@ def draw(groups: Sequence[Group], outs: Sequence[Path] = (), width: str = "colum
     files = list(outs) or [Path(f"curve-{groups[0].identity['dataset']}.png")]
     _paper.check(files, width)
     found = lines(groups)
-    return _paper.write(lambda: _figure(found, _subjects.about(groups[0]) + _subjects.rules(groups[0]), width), files)
+    return _paper.write(lambda: _figure(found, _subjects.about(groups[0]), width), files)
 
 
 def _figure(found: Sequence[Line], about: str, width: str) -> "Figure":

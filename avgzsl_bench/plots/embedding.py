@@ -63,6 +63,10 @@ def rebuild(record: Record, settings: Mapping[str, Any] | None = None, device: s
     path = _subjects.folder(record) / WEIGHTS
     if not path.is_file():
         raise AvgzslError(f"{path.parent} has no {WEIGHTS}, from which the method is built again; give the folder of a whole run")
+    if not (record.get("cost") or {}).get("parameters", 1):
+        raise AvgzslError(
+            f"{record['identity']['method']} has no weights, so there is no space that it has learned; take another method"
+        )
     weights = checkpoints.read_weights(path)
     unsaid = dict.fromkeys(("method", "dataset", "encoder", "features", "split", "text", "rules"))
     trained = evaluation.training_of(weights, unsaid, settings or {})
@@ -191,7 +195,7 @@ def draw(
     panels = [
         placed(points, perplexity, seed) for points in (found.audio, found.video, np.concatenate([found.learned, found.rows]))
     ]
-    about = f"{_subjects.labels(groups)[0]}, seed {own['seed']} · {_subjects.about(groups[0])}{_subjects.rules(groups[0])}"
+    about = _subjects.about(groups[0], f"{_subjects.labels(groups)[0]}, seed {own['seed']}")
     return _paper.write(lambda: _figure(found, panels, about, width), files)
 
 

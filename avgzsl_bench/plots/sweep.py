@@ -116,7 +116,7 @@ def draw(groups: Sequence[Group], key: str, outs: Sequence[Path] = (), width: st
     files = list(outs) or [Path(f"sweep-{key}-{own['method']}-{own['dataset']}.png")]
     _paper.check(files, width)
     found = values(groups, key)
-    about = f"{own['method']} · {_subjects.about(groups[0])}{_subjects.rules(groups[0])}"
+    about = _subjects.about(groups[0], own["method"])
     return _paper.write(lambda: _figure(found, about, width), files)
 
 
@@ -127,8 +127,9 @@ def _figure(found: Values, about: str, width: str) -> "Figure":
     lines = [(TEST[metric], cells) for metric, cells in found.test.items()] + [(VALIDATION, found.validation)]
     for number, (label, cells) in enumerate(lines):
         _draw_line(axes, places, cells, label, number)
-    for value in found.chosen:
-        axes.axvline(places[found.values.index(value)], color="#bbbbbb", linewidth=0.8, zorder=0)
+    for i, value in enumerate(found.chosen):
+        label = "_" if i else "chosen by seeds of a search"  # one entry of the legend for all
+        axes.axvline(places[found.values.index(value)], color="#999999", linewidth=0.8, zorder=0, label=label)
     axes.set_xlabel(found.key)
     axes.set_ylabel("HM, U, ZSL (%)")
     _bounds(axes, places, [cell for _, cells in lines for cell in cells])
@@ -145,7 +146,9 @@ def _scale(axes: "Axes", found: Values) -> list[float]:
     else:
         places = numbers
         axes.set_xscale("log" if wide else "linear")
-    axes.set_xticks(places, [_below(found, i) for i in range(len(places))])
+    below = [_below(found, i) for i in range(len(places))]
+    high = max(map(len, below))
+    axes.set_xticks(places, ["\n".join([*lines, *[""] * (high - len(lines))]) for lines in below])  # all numbers on one line
     axes.minorticks_off()
     return places
 
@@ -161,15 +164,15 @@ def _bounds(axes: "Axes", places: Sequence[float], cells: Sequence[Cell]) -> Non
         axes.set_xlim(low - (high - low) * MARGIN, high + (high - low) * MARGIN)
 
 
-def _below(found: Values, i: int) -> str:
+def _below(found: Values, i: int) -> list[str]:
     counts = [cell.n for cell in found.test["harmonic_mean"]]
     value = found.values[i]
     lines = [f"{value:g}" if _is_number(value) else short(value)]
     if len(set(counts)) > 1:
         lines.append(f"n = {counts[i]}" if counts[i] else "not run")
     if value in found.chosen:
-        lines.append(f"chosen by {found.chosen[value]}")
-    return "\n".join(lines)
+        lines.append(f"chosen: {found.chosen[value]}")
+    return lines
 
 
 def _draw_line(axes: "Axes", places: Sequence[float], cells: Sequence[Cell], label: str, number: int) -> None:

@@ -87,7 +87,7 @@ def draw(groups: Sequence[Group], outs: Sequence[Path] = (), width: str = "colum
     files = list(outs) or [Path(f"training-{own['method']}-{own['dataset']}.png")]
     _paper.check(files, width)
     found = course(record)
-    about = f"{_subjects.labels(groups)[0]}, seed {own['seed']} · {_subjects.about(groups[0])}{_subjects.rules(groups[0])}"
+    about = _subjects.about(groups[0], f"{_subjects.labels(groups)[0]}, seed {own['seed']}")
     return _paper.write(lambda: _figure(found, about, width), files)
 
 
@@ -110,6 +110,8 @@ def _figure(found: Course, about: str, width: str) -> "Figure":
     if np.isnan(found.stages[1].harmonic_mean).all():
         axes[1, 1].set_visible(False)
         axes[0, 1].tick_params(labelbottom=True)
+    else:  # reference rules
+        axes[1, 1].set_title("on clips that it trains on", fontsize=_paper.SMALL)
     figure.align_ylabels(axes[:, 0])
     figure.legend(handles=_handles(found, names), loc="outside lower left", ncols=2 if width == "column" else 4)
     return figure
@@ -147,7 +149,8 @@ def _mark(axes: "Axes", stage: Stage) -> None:
     for drop in stage.drops:
         axes.axvline(drop, color=_paper.GREY, **MARKED["drop"])
     axes.axvline(stage.selected, color=_paper.GREY, zorder=0, **MARKED["selected"])
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.set_xlim(0.5, max([*stage.epochs, stage.selected]) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
 
 
 def _handles(found: Course, names: Sequence[str]) -> "list[Line2D]":
