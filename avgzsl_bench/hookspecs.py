@@ -193,7 +193,7 @@ def run_failed(run: "dict[str, Any]", error: BaseException) -> None:
 def check_record(record: "dict[str, Any]") -> "list[str]":  # type: ignore[empty-body]
     """Look for faults in a record before it enters a leaderboard.
 
-    Called for every record that `avgzsl leaderboard` reads; returns one sentence a fault. Example::
+    Called for every record that `avgzsl leaderboard` or `avgzsl submit` reads; returns one sentence a fault. Example::
 
         @hookimpl
         def check_record(record):
