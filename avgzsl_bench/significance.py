@@ -6,7 +6,8 @@ videos, other classes). Each has intervals and a test of its own, and two method
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -152,7 +153,7 @@ class _Stratum(NamedTuple):
 
 def per_seed(outcomes: Outcomes) -> Numbers:
     """S, U, HM and ZSL of every run, (seeds,)."""
-    return Numbers(*(values[0] for values in _numbers(_strata([outcomes], "clips"), 1, _everything)))
+    return Numbers(*(values[0] for values in _observed(_strata([outcomes], "clips"))))
 
 
 def bootstrap(outcomes: Sequence[Outcomes], unit: Unit, replicates: int = REPLICATES, seed: int = 0) -> list[Resampled]:
@@ -170,10 +171,9 @@ def bootstrap(outcomes: Sequence[Outcomes], unit: Unit, replicates: int = REPLIC
 
     Raises AvgzslError where the settings are not of the same test clips, or none of them says which clips share a video.
     """
-    random = np.random.RandomState(seed)
     strata = _strata(outcomes, unit)
-    observed = _numbers(strata, 1, _everything)
-    drawn = _numbers(strata, replicates, lambda rows, units: _draw(random, rows, units))
+    observed = _observed(strata)
+    drawn = _numbers(strata, _draws(tuple(len(one.clips) for one in strata), replicates, seed))
     classes = (len(strata[0].clips), len(strata[1].clips)) if unit == "classes" else None
     found, start = [], 0
     for one in outcomes:
@@ -224,27 +224,35 @@ def _of_classes(strata: Sequence[_Stratum], unseen: bool) -> _Stratum:
     return _Stratum(unseen, accuracy, np.ones(len(accuracy)))
 
 
-def _numbers(strata: Sequence[_Stratum], replicates: int, draw: Callable[[int, int], Floats]) -> Numbers:
-    """Each metric (replicates, columns): the mean over the strata of the accuracy of what `draw` takes how often."""
+def _observed(strata: Sequence[_Stratum]) -> Numbers:
+    return _numbers(strata, [np.ones((1, len(one.clips)), np.uint8) for one in strata])
+
+
+def _numbers(strata: Sequence[_Stratum], taken: Sequence[NDArray[Any]]) -> Numbers:
+    """Each metric (replicates, columns): mean over strata of the accuracy of units `taken` so often (replicates, units)."""
+    replicates = len(taken[0])
     sums = {one.unseen: np.zeros((replicates, one.hits.shape[1])) for one in strata}
-    for one in strata:
-        units = len(one.clips)
-        for start in range(0, replicates, step := max(1, _BLOCK // units)):
-            taken = draw(min(step, replicates - start), units)  # (rows, units)
-            sums[one.unseen][start : start + step] += (taken @ one.hits) / (taken @ one.clips)[:, None]
+    for one, times in zip(strata, taken, strict=True):
+        for start in range(0, replicates, step := max(1, _BLOCK // len(one.clips))):
+            some = times[start : start + step].astype(np.float64)  # (rows, units)
+            sums[one.unseen][start : start + step] += (some @ one.hits) / (some @ one.clips)[:, None]
     seen = sums[False] / sum(not one.unseen for one in strata)
     unseen, zero_shot = np.split(sums[True] / sum(one.unseen for one in strata), 2, axis=1)
     return Numbers(seen, unseen, harmonic_mean(seen, unseen), zero_shot)
 
 
-def _everything(rows: int, units: int) -> Floats:
-    return np.ones((rows, units))
+@lru_cache(maxsize=4)
+def _draws(units: tuple[int, ...], replicates: int, seed: int) -> list[NDArray[Any]]:
+    """How often each unit of each stratum is drawn, (replicates, units) a stratum; kept, since every key of a test set asks."""
+    random = np.random.RandomState(seed)
+    return [np.concatenate(list(_drawn(random, count, replicates))) for count in units]
 
 
-def _draw(random: np.random.RandomState, rows: int, units: int) -> Floats:
-    """How often each unit is drawn, (rows, units)."""
-    drawn = random.randint(0, units, (rows, max(1, units - 1)), dtype=np.int64) + units * np.arange(rows)[:, None]
-    return np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
+def _drawn(random: np.random.RandomState, units: int, replicates: int) -> Iterator[NDArray[Any]]:
+    for start in range(0, replicates, step := max(1, _BLOCK // units)):
+        rows = min(step, replicates - start)
+        places = random.randint(0, units, (rows, max(1, units - 1)), dtype=np.int64) + units * np.arange(rows)[:, None]
+        yield np.bincount(places.ravel(), minlength=rows * units).reshape(rows, units).astype(np.min_scalar_type(units))
 
 
 # two settings, and many

@@ -154,6 +154,7 @@ def test_the_bootstrap_is_that_of_brute_force(unit):
 
 def test_large_draws_are_made_in_blocks(monkeypatch):
     pair = [made(1), made(2)]
+    significance._draws.cache_clear()
     monkeypatch.setattr(significance, "_BLOCK", 30)  # three replicates of the largest class
     for outcomes, found in zip(pair, bootstrap(pair, "clips", 40, seed=7), strict=True):
         np.testing.assert_allclose(found[:4], brute_force(outcomes, "clips", 40, 7), atol=1e-12)
