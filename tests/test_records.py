@@ -1,6 +1,7 @@
 """Reading records: what is refused and how it is named, what is skipped, and that every number follows from its decisions."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 import avgzsl_bench
-from avgzsl_bench import calibration, metrics, records
+from avgzsl_bench import calibration, files, metrics, records
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.files import sha256
+from avgzsl_bench.records import _verified
 from avgzsl_bench.records._account import account
 
 COMMITTED = Path(__file__).resolve().parents[1] / "leaderboards" / "records"
@@ -326,10 +328,11 @@ def store(tmp_path):
 
 def test_every_record_is_read_or_named_in_order(store):
     paths = records.find(store)
-    found = list(records.read_each(paths))
-    assert [type(one) for one in found] == [records.Record, AvgzslError, *[records.Record] * 3]
-    assert [one.path for one in found if isinstance(one, records.Record)] == [paths[0], *paths[2:]]
-    assert str(paths[1]) in str(found[1])
+    found = list(records.read_each(store))
+    assert [path for path, _ in found] == paths
+    assert [type(one) for _, one in found] == [records.Record, AvgzslError, *[records.Record] * 3]
+    assert [one.path for _, one in found if isinstance(one, records.Record)] == [paths[0], *paths[2:]]
+    assert str(paths[1]) in str(found[1][1])
     with pytest.raises(AvgzslError, match="cannot be read"):
         records.load_records(store)
 
@@ -357,6 +360,126 @@ def test_a_frame_has_a_row_a_run_and_the_columns_of_its_sections(tmp_path):
     pandas.testing.assert_frame_equal(frame, expected, check_like=True)
     assert list(frame["run_id"]) == [records.read(path)["run_id"] for path in kept]
     assert len(records.load_records(tmp_path)) == 4
+
+
+# what was checked before
+
+
+@pytest.fixture
+def checked(monkeypatch):
+    """The records whose numbers were compared with their decisions, by run id, in order; files are old enough at once."""
+    seen, check = [], records._check_numbers
+    monkeypatch.setattr(
+        records, "_check_numbers", lambda record, decided: (seen.append(record["run_id"]), check(record, decided))
+    )
+    monkeypatch.setattr(_verified, "NEW", -(10**9))
+    return seen
+
+
+def overwrite(path, content):
+    """Replace a file's content behind the reader's back: same size, same time of the last change."""
+    times = path.stat()
+    assert len(content) == times.st_size
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_an_unchanged_record_is_checked_once(tmp_path, checked, monkeypatch):
+    kept = [decided.record(tmp_path / "runs", seed)["run_id"] for seed in range(3)]
+    checked.clear()
+    first = records.load_records(tmp_path / "runs")
+    assert sorted(checked) == sorted(kept)
+    monkeypatch.chdir(tmp_path)
+    for root in (tmp_path / "runs", Path("runs"), Path("./runs/../runs")):
+        assert records.load_records(root).equals(first)
+    assert len(checked) == 3
+    new = decided.record(tmp_path / "runs", 3)["run_id"]
+    del checked[:]
+    assert len(records.load_records(tmp_path / "runs")) == 4
+    assert checked == [new], "only the new one"
+    records.read(records.find(tmp_path / "runs")[0])
+    assert len(checked) == 2, "a record that is named itself is always checked"
+
+
+def edited(path):
+    """The content of a record with another digit in a number that is shown."""
+    raw = path.read_bytes()
+    place = raw.index(b'"harmonic_mean": 0.') + len(b'"harmonic_mean": 0.')
+    return raw[:place] + (b"1" if raw[place : place + 1] != b"1" else b"2") + raw[place + 1 :]
+
+
+def test_a_record_that_changed_is_checked_again_whatever_its_size_and_time_say(tmp_path, checked):
+    path = decided.record(tmp_path / "runs").path
+    before = path.read_bytes()
+    assert len(records.read_all(tmp_path / "runs")) == 1
+    overwrite(path, edited(path))
+    for _ in range(2):
+        ((_, found),) = records.read_each(tmp_path / "runs")
+        assert "harmonic_mean" in str(found), "what is refused is not remembered"
+    overwrite(path, before)
+    assert len(records.read_all(tmp_path / "runs")) == 1
+
+
+def test_decisions_that_changed_are_found_whatever_their_size_and_time_say(tmp_path, checked):
+    path = decided.record(tmp_path / "runs").path
+    assert len(records.read_all(tmp_path / "runs")) == 1
+    file = path.with_name("decisions.safetensors")
+    overwrite(file, file.read_bytes()[:-1] + b"x")
+    ((_, found),) = records.read_each(tmp_path / "runs")
+    assert "is not the file that its record describes" in str(found)
+    file.unlink()
+    ((_, found),) = records.read_each(tmp_path / "runs")
+    assert "is not the file that its record describes" in str(found)
+
+
+def test_a_record_that_another_took_the_place_of_is_checked_again(tmp_path, checked):
+    path = decided.record(tmp_path / "runs").path
+    assert len(records.read_all(tmp_path / "runs")) == 1
+    other, times = tmp_path / "other.json", path.stat()
+    other.write_bytes(edited(path))
+    os.utime(other, ns=(times.st_atime_ns, times.st_mtime_ns))
+    other.replace(path)
+    ((_, found),) = records.read_each(tmp_path / "runs")
+    assert isinstance(found, AvgzslError)
+
+
+def test_a_record_that_was_only_just_written_is_not_remembered(tmp_path, checked, monkeypatch):
+    monkeypatch.setattr(_verified, "NEW", 3600 * 10**9)
+    decided.record(tmp_path / "runs")
+    del checked[:]
+    for _ in range(2):
+        records.read_all(tmp_path / "runs")
+    assert len(checked) == 2, "it could change once more within the clock's tick"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"code": 1}', '{"whole": 7, "code": 7}'])
+def test_a_damaged_memory_is_no_memory(tmp_path, checked, content):
+    decided.record(tmp_path / "runs")
+    records.read_all(tmp_path / "runs")
+    (memory,) = (files.cache_root() / "records").iterdir()
+    memory.write_text(content)
+    del checked[:]
+    assert len(records.read_all(tmp_path / "runs")) == len(checked) == 1
+    assert len(records.read_all(tmp_path / "runs")) == 1
+    assert len(checked) == 1
+
+
+def test_what_other_code_checked_is_checked_again(tmp_path, checked, monkeypatch):
+    decided.record(tmp_path / "runs")
+    records.read_all(tmp_path / "runs")
+    monkeypatch.setattr(_verified, "_code", lambda: "of another version")
+    del checked[:]
+    records.read_all(tmp_path / "runs")
+    assert len(checked) == 1
+
+
+def test_records_are_read_where_nothing_can_be_remembered(tmp_path, checked):
+    decided.record(tmp_path / "runs")
+    files.cache_root().parent.mkdir(exist_ok=True)
+    files.cache_root().write_text("a file in the way")
+    for _ in range(2):
+        assert len(records.read_all(tmp_path / "runs")) == 1
+    assert len(checked) == 3
 
 
 DAMAGE = {

@@ -3,8 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.files import write_whole
 from avgzsl_bench.records._account import account
 from avgzsl_bench.records._types import check_types
+from avgzsl_bench.records._verified import Verified
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +72,10 @@ def read(path: Path) -> Record:
     Raises AvgzslError for any other file.
     """
     record = _parsed(path)
+    try:
+        check_types(record)
+    except AvgzslError as error:
+        raise AvgzslError(f"record {path}: {error}; {MEND}") from error
     if record.get("decisions"):
         decided = _decided(path, record)
         try:
@@ -84,6 +88,7 @@ def read(path: Path) -> Record:
 
 
 def _parsed(path: Path) -> Record:
+    """A record that is still to be checked."""
     try:
         content = from_json(path.read_bytes(), allow_inf_nan=False)
     except (OSError, ValueError) as error:
@@ -93,10 +98,6 @@ def _parsed(path: Path) -> Record:
         raise AvgzslError(f"record {path} lacks {', '.join(missing)}; {MEND}")
     if content["schema"] != SCHEMA:
         raise AvgzslError(f"record {path} has schema {content['schema']!r}, this version reads {SCHEMA}; update avgzsl-bench")
-    try:
-        check_types(content)
-    except AvgzslError as error:
-        raise AvgzslError(f"record {path}: {error}; {MEND}") from error
     record = Record(content)
     record.path = path
     return record
@@ -175,15 +176,26 @@ def find(root: Path) -> list[Path]:
     return sorted(found)
 
 
-def read_each(paths: Sequence[Path]) -> Iterator[Record | AvgzslError]:
-    """The record at each path, or the error that says why it is none, in order."""
-    with ThreadPoolExecutor() as threads:  # reading, hashing and counting leave the interpreter to others
-        yield from threads.map(_tried, paths)
+def read_each(root: Path) -> Iterator[tuple[Path, Record | AvgzslError]]:
+    """Every record at or under a path, or the error that says why it is none, in the order of their paths.
 
-
-def _tried(path: Path) -> Record | AvgzslError:
+    A record that was found whole before is not checked again until it or its decisions change. Raises AvgzslError as `find`.
+    """
+    verified = Verified(root)
     try:
-        return read(path)
+        for path in find(root):
+            known = verified.knows(path)
+            found = _tried(path, known)
+            if isinstance(found, Record):
+                verified.note(path)
+            yield path, found
+    finally:
+        verified.save()
+
+
+def _tried(path: Path, known: bool) -> Record | AvgzslError:
+    try:
+        return _parsed(path) if known else read(path)
     except AvgzslError as error:
         return error
 
@@ -191,10 +203,10 @@ def _tried(path: Path) -> Record | AvgzslError:
 def read_all(root: Path) -> list[Record]:
     """Every record at or under a path, in the order of their paths. Raises AvgzslError as `find` and `read` do."""
     found = []
-    for one in read_each(find(root)):
-        if isinstance(one, AvgzslError):
-            raise one
-        found.append(one)
+    for _, record in read_each(root):
+        if isinstance(record, AvgzslError):
+            raise record
+        found.append(record)
     return found
 
 

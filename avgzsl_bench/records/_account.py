@@ -25,12 +25,13 @@ class _Hits(NamedTuple):
     unseen: Flags  # (hits,)
     gap: NDArray[np.float64]  # (hits,) best seen minus best unseen score
     step: NDArray[np.float64]  # (hits,) what each adds to S or to U
-    wins_ties: Flags | None  # (hits,) under reference rules
+    wins_ties: Flags  # (hits,)
 
     def right(self, bias: float) -> Flags:
         """Whether each beats the other group, (hits,)."""
         wins: Flags = np.where(self.unseen, self.gap < bias, self.gap > bias)
-        return wins if self.wins_ties is None else wins | (self.wins_ties & (self.gap == bias))
+        wins |= self.wins_ties & (self.gap == bias)
+        return wins
 
 
 def account(decisions: Decisions, flags: Flags, bias: float, rules: Rules) -> tuple[Numbers, Counts]:
@@ -52,22 +53,21 @@ def account(decisions: Decisions, flags: Flags, bias: float, rules: Rules) -> tu
 
 
 def _hits(decisions: Decisions, clips: NDArray[Any], ids: NDArray[Any], flags: Flags, rules: Rules) -> _Hits:
-    place = np.flatnonzero((decisions.label == decisions.seen_class) | (decisions.label == decisions.unseen_class))
-    label, seen_class, unseen_class = (
-        column[place] for column in (decisions.label, decisions.seen_class, decisions.unseen_class)
-    )
     is_unseen, step = np.zeros(len(clips), np.bool_), np.zeros(len(clips))  # by class id
     is_unseen[ids], step[ids] = flags, 1 / (clips[ids] * np.where(flags, flags.sum(), (~flags).sum()))
+    of_unseen = decisions.label == decisions.unseen_class
+    place = np.flatnonzero(of_unseen | (decisions.label == decisions.seen_class))
+    label = decisions.label[place]
     unseen = is_unseen[label]
-    if not np.array_equal(unseen, label == unseen_class):
+    if not np.array_equal(unseen, of_unseen[place]):
         raise AvgzslError("its decisions take an unseen class for a seen one, or a seen one for an unseen")
     gap = decisions.seen_score[place].astype(np.float64) - decisions.unseen_score[place]
-    lower = label < np.where(unseen, seen_class, unseen_class) if rules == "reference" else None
-    return _Hits(place, label, unseen, gap, step[label], lower)
+    other = np.where(unseen, decisions.seen_class[place], decisions.unseen_class[place]) if rules == "reference" else label
+    return _Hits(place, label, unseen, gap, step[label], label < other)
 
 
 def _accuracies(hits: _Hits, right: Flags) -> dict[str, float]:
-    both, unseen = float(hits.step[right].sum()), float(hits.step[right & hits.unseen].sum())
+    both, unseen = float(np.dot(hits.step, right)), float(np.dot(hits.step, right & hits.unseen))
     seen = both - unseen
     return {"seen": seen, "unseen": unseen, "harmonic_mean": 2 * seen * unseen / both if both else 0.0}
 
