@@ -173,6 +173,7 @@ def test_hm_below_u_is_a_remark_where_s_is_not_printed():
     assert told(row) == []
     assert told(row, remark=True) == [("1", "M", "d", "harmonic_mean")]
     assert told(printed(seen=6.67, unseen=20.0, hm=10.0), remark=True) == []
+    assert told(printed(unseen=20.01, hm=20.01), remark=True) == [], "S would be U"
 
 
 # one row against another
@@ -308,6 +309,7 @@ SOUND = {"seen": 0.5, "unseen": 0.3, "harmonic_mean": 0.375, "zero_shot": 0.4}
     [
         ({"harmonic_mean": 0.375 + 2e-9}, "harmonic_mean 0.375000002 does not follow from its seen and unseen: 2 · 0.5 · 0.3"),
         ({"zero_shot": 0.2}, "unseen 0.3 exceeds zero_shot 0.2"),
+        ({"zero_shot": 0.3 - 2e-9}, "unseen 0.3 exceeds zero_shot 0.299999998"),
         ({"seen": 1.5}, "seen is 1.5, no fraction"),
         ({"seen": -0.1}, "seen is -0.1, no fraction"),
         ({"zero_shot": float("nan")}, "zero_shot is nan, no fraction"),
