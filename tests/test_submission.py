@@ -200,6 +200,9 @@ def test_the_winner_of_a_search_is_the_best_candidate(made, tmp_path):
     record = edited(path, lambda record: record["selection"]["search"]["values"].reverse())
     assert len(set(record["selection"]["search"]["values"])) == 2, "the case shows nothing"
     assert "selection.search: its winner is not the candidate with the best value; run again" in faults(path)
+    edited(path, lambda record: record["selection"]["search"]["values"].reverse())
+    edited(path, put("selection", "value", value=0.99))
+    assert any(fault.startswith("selection.value is 0.99, and the best value of its search 0.") for fault in faults(path))
     edited(path, lambda record: record["selection"].update(search={"grid": [], "winner": {}, "values": []}))
     assert any("selection.search.grid" in fault for fault in faults(path))
 
