@@ -32,6 +32,7 @@ Datasets = Annotated[
         autocompletion=_complete.datasets,
     ),
 ]
+Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds, counted from 0; 5 if left out, and 1 for a picture.")]
 Encoder = Annotated[
     str | None, typer.Option("--encoder", "-e", help="Text encoder in place of CLIP.", autocompletion=_complete.encoders)
 ]
@@ -50,7 +51,7 @@ Format = Annotated[
 def command(
     name: Name,
     dataset: Datasets = None,
-    seeds: _choices.SeedsIfAny = None,
+    seeds: Seeds = None,
     encoder: Encoder = None,
     text: Text = None,
     set_: Settings = None,

@@ -50,9 +50,17 @@ def page(recipe: Recipe, found: Sequence[Work], asked: Asked, failures: Mapping[
     places = dict.fromkeys(work.place for work in found)
     columns = {place: _column(place, found) for place in places}
     real = [column for column in columns.values() if not column.synthetic]
-    build = _Lines(recipe, columns, failures, audit.footnotes(published.printed()))
-    lines = tuple(line for own in recipe.line for line in build.of([work for work in found if work.line == own]))
-    shape = Shape(recipe.head, recipe.printed_in if real else "", recipe.metrics, tuple(columns.values()), lines, recipe.title)
+    parts = [[work for work in found if work.line == line] for line in recipe.line]
+    texts = list(dict.fromkeys(map(_text, parts)))  # one of all lines stands above them
+    build = _Lines(recipe, columns, failures, audit.footnotes(published.printed()), len(texts) > 1)
+    shape = Shape(
+        recipe.head,
+        recipe.printed_in if real else "",
+        recipe.metrics,
+        tuple(columns.values()),
+        tuple(line for part in parts for line in build.of(part)),
+        recipe.title if len(texts) > 1 else f"{recipe.title} · {texts[0]}",
+    )
     return Page(
         f"avgzsl reproduce {recipe.name}",
         (shape,),
@@ -106,6 +114,7 @@ class _Lines:
     columns: Mapping[Place, Column]
     failures: Mapping[str, str]
     faults: Mapping[tuple[PublishedRow, str], Sequence[str]]
+    texts_differ: bool
 
     def of(self, found: Sequence[Work]) -> Iterator[Line]:
         """One line, or two where what is measured is another system than the printed one."""
@@ -114,12 +123,19 @@ class _Lines:
         absent = {column: self._absent(work) for work in found if (column := self.columns[work.place]) not in runs}
         prints = {column: self._cells(row) for work in found if (row := self._printed(work, column := self.columns[work.place]))}
         rows = {column: _row(complete) for column, complete in runs.items()}
-        notes = (own.remark,) if own.remark else ()
+        notes = tuple(self._said(own))
         told = (*notes, *_chosen(runs))
         apart = _apart(own, [work for work in found if self.columns[work.place] in prints])
         if apart and prints:
             yield Line((own.label,), printed=prints, notes=notes, runs=False)
-        yield Line((apart or own.label, _text(found)), rows, {} if apart else prints, told, absent=absent)
+        subject = (apart or own.label, *[_text(found)] * self.texts_differ)
+        yield Line(subject, rows, {} if apart else prints, told, absent=absent)
+
+    def _said(self, line: recipes.Line) -> Iterator[str]:
+        if line.ours:
+            yield f"Not in {self.recipe.printed_in}: added here."
+        if line.remark:
+            yield line.remark
 
     def _absent(self, work: Work) -> str:
         if work.reason:

@@ -21,7 +21,7 @@ A file holds
 
     [[line]]                       # in the paper's order
     label = "Baseline"             # as printed in that table
-    ours = false                   # true: no paper prints this line
+    ours = false                   # true: a line that the paper has not, which the page says
     apart = ""                     # a label of its own for what is measured, where it is another system than the printed one
     method = "kda"
     encoder = "clip"
@@ -112,7 +112,7 @@ class Recipe(_Entry):
     def printed(self, line: Line, place: Place) -> PublishedRow | None:
         """What the paper prints of a line on the features and split of a data set."""
         wanted = (self.paper, self.table, line.label, place.name, place.features, place.split)
-        for row in published.printed() if not line.ours else ():
+        for row in published.printed():
             if (row.key, row.table, row.label, row.dataset, row.features, row.split) == wanted:
                 return row
         return None
