@@ -318,6 +318,27 @@ def test_a_comparison_takes_the_largest_p():
     assert found.p == max(found.seeds, found.clips.p, found.together)
 
 
+def normal(runs, spread):
+    """A setting of these HM, whose replicates are normal around their mean."""
+    around = statistics.fmean(runs) + spread * scipy.stats.norm.ppf((np.arange(999) + 0.5) / 999)
+    numbers = significance.Numbers(*[np.array(runs)] * 4)
+    return significance.Resampled(*[around] * 4, observed=numbers, seeded=True, classes=None)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "spread", "largest"),
+    [
+        ((0.50, 0.52), (0.40, 0.43), 0.01, "seeds"),  # with two runs of each, a spread that is better known outweighs its size
+        ((0.50, 0.50), (0.40, 0.40), 0.01, "clips"),  # never 0
+        ((0.50, 0.54, 0.52, 0.48), (0.46, 0.49, 0.48, 0.44), 0.02, "together"),
+    ],
+)
+def test_any_of_the_three_may_be_the_largest(first, second, spread, largest):
+    found = compare(normal(first, spread), normal(second, 0.0))
+    three = {"seeds": found.seeds, "clips": found.clips.p, "together": found.together}
+    assert found.p == three[largest] > max(p for name, p in three.items() if name != largest)
+
+
 def test_without_variance_over_seeds_both_spreads_are_that_over_clips():
     first, second = (made(seed, seeds=1, skill=skill) for seed, skill in ((1, 0.7), (2, 0.5)))
     pair = both(
