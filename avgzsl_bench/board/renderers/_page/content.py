@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from avgzsl_bench.board.cells import METRICS, SMALL_P, Cell, Row
-from avgzsl_bench.board.measured import flat
+from avgzsl_bench.board.measured import flat, short
 from avgzsl_bench.board.slugs import slugs
 from avgzsl_bench.board.table import RULES, Section, Table, notes_of
 
@@ -21,6 +21,7 @@ RUNS: dict[str, tuple[str, Callable[[Any], str]]] = {  # column of the table of 
     "epoch": ("selection.epoch", str),
     "seen bias": ("selection.seen_bias", lambda value: f"{value:.4g}"),
     "validation": ("selection.value", lambda value: f"{100 * value:.2f}"),
+    "chosen": ("chosen", str),
     "S": ("metrics.seen", lambda value: f"{100 * value:.2f}"),
     "U": ("metrics.unseen", lambda value: f"{100 * value:.2f}"),
     "HM": ("metrics.harmonic_mean", lambda value: f"{100 * value:.2f}"),
@@ -200,10 +201,16 @@ def _sentences(row: Row) -> Iterator[str]:
 def _runs(records: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """The columns that any run fills, and a line a run."""
     wanted = {path.partition(".")[0] for path, _ in RUNS.values()}
-    lines = [flat({key: record.get(key) for key in sorted(wanted)}) for record in records]
+    lines = [{**flat({key: record.get(key) for key in sorted(wanted)}), "chosen": _chosen(record)} for record in records]
     shown = {title: [_shown(line.get(path), form) for line in lines] for title, (path, form) in RUNS.items()}
     kept = [title for title, values in shown.items() if any(values)]
     return kept, [list(line) for line in zip(*(shown[title] for title in kept), strict=True)]
+
+
+def _chosen(record: Mapping[str, Any]) -> str:
+    """The searched settings as this run chose them."""
+    search = (record.get("selection") or {}).get("search") or {}
+    return ", ".join(f"{key}={short(value)}" for key, value in flat(search.get("winner") or {}).items())
 
 
 def _shown(value: Any, form: Callable[[Any], str]) -> str:

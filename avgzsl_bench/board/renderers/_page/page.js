@@ -5,7 +5,7 @@ const read = (id) => JSON.parse(document.getElementById(id).textContent);
 const at = (id) => document.getElementById(id);
 const FIELDS = ["key", "sort", "search", "rules", "form", "encoder", "source", "rows", "note"];
 const FILTERS = ["rules", "form", "encoder", "source"];
-const FEW = 100; // rows drawn at first; more on demand, so that sorting stays quick
+const FEW = 50; // rows drawn at first; more on demand, so that sorting stays quick
 const index = read("index");
 const METRICS = Object.entries(index.metrics);
 const form = at("filters");
@@ -29,13 +29,15 @@ function go(changes, instead = false) {
   else location.hash = link(changes);
 }
 
+/** What keeps a link to the key that is shown, whatever other keys come to stand before it. */
+const here = () => ({ key: shown.key.id });
 const opened = (now) => new Set(now.rows.split(",").filter(Boolean));
 
 function toggle(id, only = false) {
   const rows = opened(state());
   if (only) rows.add(id);
   else if (!rows.delete(id)) rows.add(id);
-  go({ rows: [...rows].join(",") });
+  go({ ...here(), rows: [...rows].join(",") });
 }
 
 // filters and keys
@@ -104,8 +106,11 @@ function showTabs(now, chosen) {
 
 // columns
 
-const notesOf = (numbers) => numbers.map((number) => make("a", { class: "note", href: link({ note: number }), "aria-label": `note ${number}`,
-  title: shown.notes[number - 1] }, `${number}`));
+/** Marks that lead to notes; a click keeps what has changed since the row was drawn. */
+function notesOf(numbers) {
+  return numbers.map((number) => make("a", { class: "note", href: link({ ...here(), note: number }), title: shown.notes[number - 1], "aria-label": `note ${number}`,
+    on: (event) => { event.preventDefault(); go({ ...here(), note: number }); } }, `${number}`));
+}
 
 function number(cell, known_) {
   if (!known_) return [make("span", { class: "none" }, "–")];
@@ -116,7 +121,7 @@ function number(cell, known_) {
 function named(row) {
   const below = [row.source === "measured" ? "" : row.source, row.changed.join(", "), row.told].filter(Boolean).join(" · ");
   return [
-    make("button", { type: "button", class: "open", id: `open-${row.id}`, "aria-expanded": "false" }, row.name), ...notesOf(row.notes),
+    make("button", { type: "button", class: "open", "aria-expanded": "false", "aria-controls": `more-${row.detail}` }, row.name), ...notesOf(row.notes),
     below && make("span", { class: "below", title: below }, below),
   ];
 }
@@ -156,6 +161,7 @@ function load(key) {
   shown = { key, ...read(`key-${key.id}`), most: FEW, drawn: new Map(), order: "" };
   shown.axis = reach(shown.rows, "harmonic_mean");
   shown.columns = columns(key);
+  document.title = `${key.title} · AV-GZSL leaderboard`;
   at("key-title").textContent = key.title;
   at("synthetic").hidden = !key.synthetic;
   at("chips").replaceChildren(...key.facts.map(([name, value]) => make("span", { class: "chip" }, make("b", {}, name), ` ${value}`)));
@@ -175,7 +181,7 @@ function heads() {
   }
   const above = groups.map(({ group, span }) => (group ? make("th", { colspan: span, scope: "colgroup" }, group) : make("td", { colspan: span })));
   for (const column of shown.columns) {
-    const sort = make("button", { type: "button", title: column.hint, on: () => go({ sort: nextSort(column) }) }, column.name, make("span", { class: "arrow", "aria-hidden": "true" }));
+    const sort = make("button", { type: "button", title: column.hint, on: () => go({ ...here(), sort: nextSort(column) }) }, column.name, make("span", { class: "arrow", "aria-hidden": "true" }));
     column.head = make("th", { scope: "col", class: kindOf(column), "data-column": column.id }, sort, column.head ?? null);
   }
   return make("thead", {}, make("tr", { class: "groups" }, above), make("tr", {}, shown.columns.map((column) => column.head)));
@@ -220,7 +226,7 @@ function arrange(now) {
   const rows = fitting.slice(0, shown.most).map(line).flatMap((made) => {
     const wanted = open.has(made.row.id);
     made.line.querySelector(".open").setAttribute("aria-expanded", wanted);
-    if (wanted && !made.more) made.more = make("tr", { class: "more" }, make("td", { colspan: shown.columns.length }, details(made.row)));
+    if (wanted && !made.more) made.more = make("tr", { class: "more", id: `more-${made.row.detail}` }, make("td", { colspan: shown.columns.length }, details(made.row)));
     return wanted ? [made.line, made.more] : [made.line];
   });
   const focused = document.activeElement;
