@@ -1,6 +1,5 @@
 """Records and published numbers into one table: a section for each key, within which alone rows are ranked."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -100,7 +99,7 @@ def build(
     homes = _homes(list(found), published)
     places = _places([*found, *(place for place in dict.fromkeys(homes.values()) if place not in found)], dataset)
     events = plugins.Events()
-    faults = _faults(published)
+    faults = audit.footnotes(published)
     sections = []
     for place in places:
         rows, said = uncertainty.judged(sorted(measured.rows(found.get(place, ()), events), key=_order))
@@ -138,13 +137,6 @@ def _places(places: Sequence[Place], dataset: str | None) -> list[Place]:
 
 
 Faults = Mapping[tuple[PublishedRow, str], Sequence[str]]  # of a printed row's metric
-
-
-def _faults(published: Sequence[PublishedRow]) -> Faults:
-    found: dict[tuple[PublishedRow, str], list[str]] = defaultdict(list)
-    for finding in audit.findings(published):
-        found[finding.row, finding.metric].append(finding.sentence)
-    return found
 
 
 def _with_printed(
