@@ -239,7 +239,8 @@ def test_another_encoder_takes_the_place_of_clip_alone():
 def test_another_text_takes_the_place_of_descriptions_alone():
     texts = {work.line.label: work.runs[0].text.source for work in found("figure2", "demo", text="names", seeds=1)}
     assert texts == {"Label name": "names", "LLM generated text": "names"}
-    assert {work.runs[0].text.source for work in found("figure2", "demo", seeds=1)} == {"names", "descriptions"}
+    texts = {work.line.label: work.runs[0].text.source for work in found("figure2", "demo", text="descriptions", seeds=1)}
+    assert texts == {"Label name": "names", "LLM generated text": "descriptions"}
 
 
 def test_a_setting_goes_to_every_method_that_has_it():
