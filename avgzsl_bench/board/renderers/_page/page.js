@@ -120,8 +120,9 @@ function number(cell, known_) {
 
 function named(row) {
   const below = [row.source === "measured" ? "" : row.source, row.changed.join(", "), row.told].filter(Boolean).join(" · ");
+  const button = make("button", { type: "button", class: "open", "aria-expanded": "false", "aria-controls": `more-${row.detail}` }, row.name);
   return [
-    make("button", { type: "button", class: "open", "aria-expanded": "false", "aria-controls": `more-${row.detail}` }, row.name), ...notesOf(row.notes),
+    make("span", { class: "who" }, button, ...notesOf(row.notes)),
     below && make("span", { class: "below", title: below }, below),
   ];
 }
