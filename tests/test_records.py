@@ -251,9 +251,10 @@ def test_what_is_no_json_object_is_refused(whole, content):
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_a_number_that_is_none_is_refused(whole, number):
     record = json.loads(whole.read_text())
-    record["metrics"]["ausuc"] = "HERE"
-    whole.write_text(json.dumps(record).replace('"HERE"', number))
-    assert f"record {whole}" in refusal(whole)
+    for part, name in (("metrics", "ausuc"), ("cost", "train_seconds"))[: 1 if number == "1e999" else 2]:
+        changed = {**record, part: {**record[part], name: "HERE"}}
+        whole.write_text(json.dumps(changed).replace('"HERE"', number))
+        assert f"record {whole}" in refusal(whole)
 
 
 def test_a_folder_in_the_place_of_a_record_is_refused(tmp_path):
