@@ -182,15 +182,12 @@ def read_each(root: Path) -> Iterator[tuple[Path, Record | AvgzslError]]:
     A record that was found whole before is not checked again until it or its decisions change. Raises AvgzslError as `find`.
     """
     verified = Verified(root)
-    try:
-        for path in find(root):
-            known = verified.knows(path)
-            found = _tried(path, known)
-            if isinstance(found, Record):
-                verified.note(path)
-            yield path, found
-    finally:
-        verified.save()
+    for path in find(root):
+        found = _tried(path, verified.knows(path))
+        if isinstance(found, Record):
+            verified.note()
+        yield path, found
+    verified.save()
 
 
 def _tried(path: Path, known: bool) -> Record | AvgzslError:

@@ -28,7 +28,7 @@ class Verified:
         self._file = cache_root() / "records" / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}.json"
         self._before = self._load()
         self._now: dict[str, Stamp] = {}
-        self._stamp: Stamp = []  # of the record that was asked for last, before it was read
+        self._asked: tuple[str, Stamp] = ("", [])  # the record that was asked for last, as it was before it was read
 
     def _load(self) -> dict[str, Stamp]:
         try:
@@ -39,13 +39,14 @@ class Verified:
 
     def knows(self, path: Path) -> bool:
         """Whether a record that is about to be read was found whole and has not changed since."""
-        self._stamp = _stamp(path)
-        return bool(self._stamp) and self._before.get(str(path.relative_to(self._root))) == self._stamp
+        name, stamp = self._asked = str(path.relative_to(self._root)), _stamp(path)
+        return bool(stamp) and self._before.get(name) == stamp
 
-    def note(self, path: Path) -> None:
+    def note(self) -> None:
         """Remember that the record asked for last is whole, unless it is so new that a change might not show."""
-        if self._stamp and max(self._stamp[1:3] + self._stamp[5:7]) < time.time_ns() - NEW:
-            self._now[str(path.relative_to(self._root))] = self._stamp
+        name, stamp = self._asked
+        if stamp and max(stamp[1:3] + stamp[5:7]) < time.time_ns() - NEW:
+            self._now[name] = stamp
 
     def save(self) -> None:
         """Keep what is remembered for the next time, where the disk allows it."""
