@@ -89,6 +89,19 @@ def test_the_mean_curve_averages_u_at_equal_s(pair):
     assert line.marks["chosen"] == pytest.approx(tuple(expected))
 
 
+def test_curves_that_change_at_different_places_are_averaged_as_well():
+    dice = np.random.default_rng(3)
+    runs = []
+    for points in (5, 9, 12):  # some points change both S and U
+        seen, unseen = np.sort(dice.random(points))[::-1].cumsum(), np.sort(dice.random(points)).cumsum()
+        seen, unseen = np.append(seen[::-1], 0) / seen.max(), np.append(0, unseen) / unseen.max()
+        runs.append(calibration.Sweep(np.arange(points), seen, unseen, metrics.harmonic_mean(seen, unseen)))
+    seen, unseen = curve.mean(runs)
+    for at in dice.uniform(0, 1, 200):
+        assert np.interp(at, seen, unseen) == pytest.approx(np.mean([unseen_at(run, at) for run in runs]))
+    assert np.trapezoid(unseen, seen) == pytest.approx(np.mean([calibration.ausuc(run) for run in runs]))
+
+
 # accuracies of classes
 
 
@@ -281,6 +294,14 @@ def test_a_record_without_decisions(tmp_path):
             prepare([one(own)])
 
 
+def test_a_record_that_counts_no_classes(tmp_path):
+    own = record(tmp_path)
+    own["per_class"] = {}
+    for prepare in (curve.lines, lambda groups: classes.panels(groups * 2)):
+        with pytest.raises(AvgzslError, match=rf"run {own['run_id']} counts no classes, from which this picture is made"):
+            prepare([one(own)])
+
+
 # files
 
 DRAWN = {
@@ -303,7 +324,7 @@ def test_pictures_are_drawn_alike_at_every_call(tmp_path, kind, monkeypatch):
     files = [tmp_path / f"{kind}.{suffix}" for suffix in ("png", "pdf", "svg")]
     assert DRAWN[kind](groups, files) == files
     first = [file.read_bytes() for file in files]
-    monkeypatch.setitem(matplotlib.rcParams, "font.size", 20.0)  # what the user has set is for pictures of their own
+    monkeypatch.setitem(matplotlib.rcParams, "axes.facecolor", "red")  # what the user has set is for pictures of their own
     DRAWN[kind](groups, files)
     assert [file.read_bytes() for file in files] == first
     png, pdf, svg = first

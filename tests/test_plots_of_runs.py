@@ -101,6 +101,7 @@ def test_a_method_that_fits_classifiers_shows_those_of_its_selected_epoch(runs):
     scores = found.learned @ found.rows.T
     right = (scores.argmax(1) == found.label).mean()  # every class has equally many clips
     assert right == pytest.approx(own["metrics"]["zero_shot"])
+    assert found.shown_as == "fitted classifier"
 
 
 def test_five_seen_and_two_unseen_classes_are_drawn_by_the_seed(runs):
@@ -251,7 +252,12 @@ def test_the_picture_says_which_epoch_was_selected(avgzsl, tmp_path):
 
 def test_runs_without_training_curves(runs, tmp_path):
     own = record(tmp_path)
-    with pytest.raises(AvgzslError, match=rf"{own.path.parent} has no log.jsonl, which a run leaves beside its record; run it"):
+    with pytest.raises(
+        AvgzslError, match=rf"{own.path.parent} has no log.jsonl of epochs, which a run leaves beside its record; run"
+    ):
+        training.course(own)
+    (own.path.parent / runner.EPOCHS).write_text('{"stage": 1}\n[2]\n{"st')
+    with pytest.raises(AvgzslError, match=r"has no log.jsonl of epochs"):
         training.course(own)
     with pytest.raises(AvgzslError, match="eszsl trains nothing, so it has no training curves; take another run"):
         training.course(read(runs, "eszsl"))
@@ -284,6 +290,7 @@ def test_bad_input_is_one_line(refused, tmp_path):
         (("sweep", "weight", folder), "unknown setting of kda 'weight'"),
         (("training", folder), "has no log.jsonl"),
         (("embedding", folder), "has no model.safetensors"),
+        (("embedding", folder, "--seed", -1), "--seed -1 is no seed; give a whole number from 0 to 4294967295"),
         (("confusion", tmp_path / "kda"), "is no path"),
         (("confusion", tmp_path / "empty.json"), "empty.json cannot be read"),
     ):

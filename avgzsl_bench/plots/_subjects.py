@@ -33,14 +33,20 @@ def together(groups: Sequence[Group]) -> None:
     for group in groups[1:]:
         if any(group.identity[key] != first.identity[key] for key in KEY):
             raise AvgzslError(f"{about(first)} and {about(group)} do not go into one picture; draw one for each")
-    classes = {(tuple(record["per_class"]["name"]), tuple(record["per_class"]["clips"])): record for record in _records(groups)}
-    if len(classes) > 1:
-        one, other, *_ = [record["run_id"] for record in classes.values()]
+    scored = {_clips(record): record["run_id"] for group in groups for record in group.records}
+    if len(scored) > 1:
+        one, other, *_ = scored.values()
         raise AvgzslError(f"runs {one} and {other} were scored on other test clips; draw one picture for each")
 
 
-def _records(groups: Sequence[Group]) -> list[Record]:
-    return [record for group in groups for record in group.records]
+def _clips(record: Record) -> tuple[tuple[str, int], ...]:
+    """The classes that a run was scored on, with their numbers of clips."""
+    table = record["per_class"]
+    if not table.get("name") or not table.get("clips"):
+        raise AvgzslError(
+            f"the record of run {record['run_id']} counts no classes, from which this picture is made; take another"
+        )
+    return tuple(zip(table["name"], table["clips"], strict=True))
 
 
 def about(group: Group, who: str = "") -> str:

@@ -43,6 +43,7 @@ class Space(NamedTuple):
     video: Points  # (clips, dim)
     learned: Points  # (clips, k)
     rows: Points  # (classes, k) the classes in the learned space
+    shown_as: str  # what a row is
 
 
 class Rebuilt(NamedTuple):
@@ -104,6 +105,7 @@ def space(record: Record, built: Rebuilt, classes: Sequence[str] = (), seed: int
         _averages(held.video),
         learned.float().cpu().numpy(),
         beside[[exam.ids.index(own) for own in chosen]].float().cpu().numpy(),
+        "fitted classifier" if built.method.classifier_epochs else "class text",
     )
 
 
@@ -190,6 +192,8 @@ def draw(
     own = record["identity"]
     files = list(outs) or [Path(f"embedding-{own['method']}-{own['dataset']}.png")]
     _paper.check(files, width)
+    if not 0 <= seed < 2**32:
+        raise AvgzslError(f"--seed {seed} is no seed; give a whole number from 0 to {2**32 - 1}")
     found = space(record, rebuild(record, settings, device), classes, seed)
     perplexity = checked_perplexity(perplexity, len(found.label))
     panels = [
@@ -202,7 +206,7 @@ def draw(
 def _figure(found: Space, panels: Sequence[NDArray[np.float64]], about: str, width: str) -> "Figure":
     columns = 1 if max(map(len, found.classes)) > _paper.letters(width, 2) - 14 else 2
     rows = -(-(len(found.classes) + 1) // columns)
-    figure = _paper.figure(width, 0.4 + _paper.WIDTHS[width] / 3 + 0.145 * rows, about)
+    figure = _paper.figure(width, 0.46 + _paper.WIDTHS[width] / 3 + 0.145 * rows, about)
     for axes, title, points in zip(figure.subplots(1, 3), TITLES, panels, strict=True):
         axes.set_title(title)
         axes.set_xticks([])
@@ -230,11 +234,15 @@ def _look(found: Space, i: int) -> dict[str, Any]:
 
 def _draw_text(axes: "Axes", rows: NDArray[np.float64]) -> None:
     for i, (x, y) in enumerate(rows):
-        colour = _paper.look(i)["color"]
-        axes.plot(x, y, "s", markersize=6.5, markerfacecolor=colour, markeredgecolor="black", markeredgewidth=0.6, zorder=4)
-        axes.annotate(
-            str(i + 1), (x, y), ha="center", va="center_baseline", color="white", fontsize=4.5, fontweight="bold", zorder=5
-        )
+        colour, above = _paper.look(i)["color"], 4 + i / len(rows)
+        axes.plot(x, y, "s", markersize=6.5, markerfacecolor=colour, markeredgecolor="black", markeredgewidth=0.6, zorder=above)
+        letter: dict[str, Any] = {
+            "color": "black" if colour in _paper.LIGHT else "white",
+            "fontsize": 4.5,
+            "fontweight": "bold",
+            "zorder": above,
+        }
+        axes.annotate(str(i + 1), (x, y), ha="center", va="center_baseline", **letter)
 
 
 def _handles(found: Space) -> list[Any]:
@@ -252,4 +260,4 @@ def _handles(found: Space) -> list[Any]:
         "markeredgecolor": "black",
         "markeredgewidth": 0.6,
     }
-    return [*made, Line2D([], [], linestyle="", label="class text", **square)]
+    return [*made, Line2D([], [], linestyle="", label=found.shown_as, **square)]

@@ -46,11 +46,14 @@ class Course(NamedTuple):
 def course(record: Record) -> Course:
     """What the log and the record of a run tell. Raises AvgzslError where there is no log, and where nothing was trained."""
     folder = _subjects.folder(record)
-    lines = [line for line in runner.epochs(folder) if line["losses"]]
+    told = runner.epochs(folder)
+    if not told:
+        raise AvgzslError(
+            f"{folder} has no {runner.EPOCHS} of epochs, which a run leaves beside its record; run it again to have one"
+        )
+    lines = [line for line in told if line["losses"]]
     if not lines:
-        if (folder / runner.EPOCHS).is_file():
-            raise AvgzslError(f"{record['identity']['method']} trains nothing, so it has no training curves; take another run")
-        raise AvgzslError(f"{folder} has no {runner.EPOCHS}, which a run leaves beside its record; run it again to have one")
+        raise AvgzslError(f"{record['identity']['method']} trains nothing, so it has no training curves; take another run")
     selection = record["selection"]
     winner = (selection.get("search") or {}).get("winner", {})
     others = [line["searched"] for line in lines if line["stage"] == 1 and line["searched"] != winner]
