@@ -233,6 +233,15 @@ def test_classes_are_listed_by_how_much_they_differ(compared):
     assert len(compared.classes_of(unseen=False, most=99)) <= 6
 
 
+def test_equal_outcomes_differ_in_no_class_and_are_not_separated(tmp_path):
+    found = comparing.compare(setting(tmp_path), setting(tmp_path, method="avca"))  # the same decisions
+    assert found.tests.p == 1
+    assert found.classes_of(unseen=True, most=9) == found.classes_of(unseen=False, most=9) == []
+    assert found.verdict.startswith(
+        "Not separated: A (kda) is 0.00 points of HM ahead of B (avca), no more than other seeds (p = 1.00)"
+    )
+
+
 # the verdict
 
 
