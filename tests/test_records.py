@@ -416,7 +416,8 @@ def test_a_record_that_changed_is_checked_again_whatever_its_size_and_time_say(t
     overwrite(path, edited(path))
     for _ in range(2):
         ((_, found),) = records.read_each(tmp_path / "runs")
-        assert "harmonic_mean" in str(found), "what is refused is not remembered"
+        assert isinstance(found, AvgzslError), "what is refused is not remembered"
+        assert "harmonic_mean" in str(found)
     overwrite(path, before)
     assert len(records.read_all(tmp_path / "runs")) == 1
 
