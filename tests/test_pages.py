@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import decided
 import pytest
@@ -186,15 +187,19 @@ harmonic_mean = 12.0
 """
 
 
-def test_plugins_do_not_enter(full, tmp_path):
+def test_plugins_do_not_enter(full, tmp_path, monkeypatch):
     pages.update(full)
     paper = tmp_path / "stranger2030.toml"
     paper.write_text(PAPER)
-    with plugins.listening(Stranger(paper)):
-        shown = board.leaderboard([full / "records"], "markdown")
-        assert "a fault" in shown
-        assert "Strange" in shown
-        assert pages.check(full) == []
+    point = SimpleNamespace(name="stranger", value="stranger", dist=None, load=lambda: Stranger(paper))
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [point])
+    monkeypatch.delenv("AVGZSL_PLUGINS", raising=False)
+    plugins.registry.cache_clear()
+    shown = board.leaderboard([full / "records"], "markdown")
+    assert "a fault" in shown
+    assert "Strange" in shown
+    assert pages.check(full) == []
+    plugins.registry.cache_clear()
 
 
 def test_a_table_of_ones_own_on_this_machine_does_not_enter(folder, tmp_path):
