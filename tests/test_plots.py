@@ -92,12 +92,12 @@ def test_the_mean_curve_averages_u_at_equal_s(pair):
 def test_curves_that_change_at_different_places_are_averaged_as_well():
     dice = np.random.default_rng(3)
     runs = []
-    for points in (5, 9, 12):  # some points change both S and U
-        seen, unseen = np.sort(dice.random(points))[::-1].cumsum(), np.sort(dice.random(points)).cumsum()
-        seen, unseen = np.append(seen[::-1], 0) / seen.max(), np.append(0, unseen) / unseen.max()
-        runs.append(calibration.Sweep(np.arange(points), seen, unseen, metrics.harmonic_mean(seen, unseen)))
+    for points in (8, 11, 15):
+        lost, won = dice.random((2, points)) * dice.integers(0, 2, (2, points))  # some points change S, some U, some both
+        seen, unseen = np.append(lost[::-1].cumsum()[::-1], 0), np.append(0, won.cumsum())
+        runs.append(calibration.Sweep(np.arange(points), seen / 9, unseen / 9, metrics.harmonic_mean(seen, unseen)))
     seen, unseen = curve.mean(runs)
-    for at in dice.uniform(0, 1, 200):
+    for at in dice.uniform(0, seen.max(), 200):
         assert np.interp(at, seen, unseen) == pytest.approx(np.mean([unseen_at(run, at) for run in runs]))
     assert np.trapezoid(unseen, seen) == pytest.approx(np.mean([calibration.ausuc(run) for run in runs]))
 
@@ -336,6 +336,13 @@ def test_pictures_are_drawn_alike_at_every_call(tmp_path, kind, monkeypatch):
     assert "synthetic data" in words
     assert groups[0].identity["method"] in words
     assert "Date" not in words
+
+
+def test_names_of_classes_stay_as_they_are(tmp_path):
+    names = [f"a{i}$_b$ <&> ü" for i in range(7)]
+    confusion.draw([one(record(tmp_path, names=names))], [tmp_path / "a.svg"])
+    words = " ".join(ET.fromstring((tmp_path / "a.svg").read_bytes()).itertext())
+    assert all(names[i] in words for i in UNSEEN)
 
 
 def test_real_data_are_not_called_synthetic(tmp_path):
