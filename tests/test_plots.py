@@ -68,6 +68,15 @@ def test_marks_are_what_the_record_says(tmp_path):
     assert len(set(line.marks.values())) == 3
 
 
+def test_the_picture_says_what_chose_the_bias(tmp_path):
+    groups = [
+        one(record(tmp_path, selection={"split": split}, seed=0, method=split)) for split in ("validation", "test", "declared")
+    ]
+    for chosen, said in ((groups[:1], "bias chosen on validation"), (groups[1:], "bias chosen on test or bias that was given")):
+        curve.draw(chosen, [tmp_path / "a.svg"])
+        assert said in (tmp_path / "a.svg").read_text()
+
+
 def unseen_at(run, seen):
     """U of a curve at some S, by walking along it; beyond its ends 0."""
     for high, low, before, after in zip(run.seen[:-1], run.seen[1:], run.unseen[:-1], run.unseen[1:], strict=True):

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MARKS = {"chosen": "bias chosen on validation", "zero": "bias 0", "oracle": "best bias on test (a diagnostic)"}
+CHOSEN = {"validation": "bias chosen on validation", "test": "bias chosen on test", "declared": "bias that was given"}
+MARKS = {"chosen": "bias of the record", "zero": "bias 0", "oracle": "best bias on test (a diagnostic)"}
 SHAPES = {"chosen": "o", "zero": "D", "oracle": "*"}
 Points = NDArray[np.float64]
 
@@ -30,6 +31,7 @@ class Line(NamedTuple):
     mean: tuple[Points, Points]  # (seen, unseen), (points,) each
     ausuc: Cell
     marks: dict[str, tuple[float, float]]  # name in MARKS -> (seen, unseen), means over the runs
+    chosen_on: str  # split of its selection
 
 
 def lines(groups: Sequence[Group]) -> list[Line]:
@@ -42,7 +44,8 @@ def _line(group: Group, label: str) -> Line:
     runs = tuple(_sweep(record) for record in group.records)
     found = [_marks(record, run) for record, run in zip(group.records, runs, strict=True)]
     marks = {name: tuple(np.mean([own[name] for own in found], axis=0).tolist()) for name in MARKS}
-    return Line(label + _subjects.seeds(group), runs, mean(runs), pooled([calibration.ausuc(run) for run in runs]), marks)
+    split = group.records[0]["selection"]["split"]
+    return Line(label + _subjects.seeds(group), runs, mean(runs), pooled([calibration.ausuc(run) for run in runs]), marks, split)
 
 
 def _sweep(record: Record) -> Sweep:
@@ -100,7 +103,9 @@ def _figure(found: Sequence[Line], about: str, width: str) -> "Figure":
     for place, line in enumerate(found):
         _draw_line(axes, line, _paper.look(place))
     _bounds(axes, found)
-    figure.legend(handles=[*handles, *(_mark(name) for name in MARKS)], loc="outside lower left", ncols=columns)
+    chosen = " or ".join(dict.fromkeys(CHOSEN.get(line.chosen_on, MARKS["chosen"]) for line in found))
+    marks = [_mark(name, label) for name, label in (MARKS | {"chosen": chosen}).items()]
+    figure.legend(handles=[*handles, *marks], loc="outside lower left", ncols=columns)
     return figure
 
 
@@ -130,11 +135,12 @@ def _bounds(axes: "Axes", found: Sequence[Line]) -> None:
 def _handle(line: Line, look: dict[str, Any], letters: int) -> Any:
     from matplotlib.lines import Line2D
 
-    label = _paper.wrapped(f"{line.label}: AUSUC {line.ausuc} %", letters)
+    name, area = f"{line.label}:", f"AUSUC {line.ausuc} %"
+    label = f"{name} {area}" if len(name) + len(area) < letters else f"{_paper.wrapped(name, letters)}\n{area}"
     return Line2D([], [], color=look["color"], linestyle=look["linestyle"], label=label)
 
 
-def _mark(name: str) -> Any:
+def _mark(name: str, label: str) -> Any:
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], label=MARKS[name], **_shape(name, _paper.GREY))
+    return Line2D([], [], label=label, **_shape(name, _paper.GREY))
