@@ -2,15 +2,18 @@
 
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from test_own_table import write_table
 
-from avgzsl_bench import datasets, features, files
+from avgzsl_bench import datasets, features, files, records
 from avgzsl_bench.clips import SUBSETS, TRAINING
 from avgzsl_bench.datasets import _authors, _synth
 from avgzsl_bench.errors import AvgzslError
+from avgzsl_bench.evaluation import evaluate
 from avgzsl_bench.importers.layout import FOLDERS, _header
 from avgzsl_bench.importers.writing import Incoming, write_store
 
@@ -114,7 +117,8 @@ def test_a_table_may_name_source_videos(avgzsl, tmp_path):
     assert [subset.videos for subset in before.subsets.values()] == [None] * 5
     assert avgzsl("data", "verify")[1].splitlines()[1:] == ["  source videos are not known: each clip counts as one of its own"]
 
-    arguments = table(tmp_path, {"clip-bee-0": "hive", "clip-bee-2": "hive", "clip-owl-1": "hive"})
+    backwards = [*(f"clip-{name}" for name in ("owl-1", "owl-0", "car-1", "car-0", "bee-2", "bee-1", "bee-0")), "spare"]
+    arguments = table(tmp_path, {"clip-bee-0": "hive", "clip-bee-2": " hive ", "clip-owl-1": "hive"}, clips=backwards)
     code, out, err = avgzsl("data", "import", "my_clips", *arguments)
     assert (code, err) == (0, "")
     assert out.startswith("imported again")
@@ -143,6 +147,25 @@ def test_source_videos_that_were_edited_are_damage(avgzsl, tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(AvgzslError, match="is damaged"):
         features.read_manifest(path.parent)
+
+
+def test_a_copied_store_is_read_by_its_hash(avgzsl, tmp_path):
+    avgzsl("data", "import", "my_clips", *table(tmp_path, {"clip-bee-2": "hive"}))
+    os.utime(files.data_root() / "my_clips-own-main" / "test_seen.label.npy")
+    data = datasets.get("my_clips")
+    assert data.open(files.data_root(), "own", "main").read("test_seen").ids == ("clip-bee-2", "clip-car-1")
+
+
+def test_scores_computed_elsewhere_are_judged_with_source_videos(avgzsl, tmp_path):
+    avgzsl("data", "import", "my_clips", *table(tmp_path, {"clip-bee-0": "hive", "clip-bee-2": "hive"}))
+    test = {"clips": ["clip-bee-2", "clip-car-1", "clip-owl-0", "clip-owl-1"], "classes": ["bee", "car", "owl"]}
+    save_file({"test": np.eye(4, 3, dtype=np.float32)}, tmp_path / "scores.safetensors")
+    (tmp_path / "scores.json").write_text(json.dumps({"test": test}))
+    record = evaluate(scores=tmp_path / "scores.safetensors", name="mine", dataset="my_clips", bias=0.0, out=tmp_path / "out")
+    assert record["metrics"]["seen"] == 1.0
+    assert record["metrics"]["unshared"] == {"seen": 1.0, "clips": 1, "classes": 1}
+    decisions = records.decisions(record)
+    assert (decisions.shared.tolist(), decisions.video.tolist()) == ([True, False, False, False], [0, 1, 2, 3])
 
 
 def test_a_store_from_before_source_videos_is_read(avgzsl, tmp_path):
