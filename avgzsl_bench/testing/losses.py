@@ -77,7 +77,8 @@ def stacked_inputs_equal_each_alone(kind: type[Loss]) -> None:
         for index, tensors in enumerate(pair):
             for together, alone in zip(stacked, both(*tensors), strict=True):
                 far = (together[index] - alone).abs().max().item()
-                assert far <= 1e-4 * alone.abs().max().item() + 1e-6, f"a value or gradient is off by {far:.2g} when stacked"
+                # float32: a root of a small number that is summed in another order may lose half of its digits
+                assert far <= 1e-3 * alone.abs().max().item() + 1e-6, f"a value or gradient is off by {far:.2g} when stacked"
 
 
 def leaves_its_arguments_alone(kind: type[Loss]) -> None:

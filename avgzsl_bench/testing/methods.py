@@ -125,7 +125,7 @@ def _gradients(method: Method, subject: Subject, turn: str) -> dict[str, Tensor]
 
 def _assert_near(together: Tensor, alone: Tensor, scale: float, what: str) -> None:
     far = (together.double() - alone.double()).abs()
-    allowed = 1e-3 * alone.double().abs() + 1e-5 * scale
+    allowed = 1e-3 * alone.double().abs() + 1e-4 * scale  # float32: sums are taken in another order, on each processor in its own
     assert (far <= allowed).all(), f"{what} is off by {far.max().item():.2g} when two copies are stacked"
 
 
