@@ -95,8 +95,10 @@ def _two(subject: Subject) -> list[Method]:
 
 
 def _stacked(subject: Subject, methods: list[Method], turn: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    batch, classes = subject.batch, subject.classes  # made here: what is mapped over can gather nothing
+
     def total(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
-        terms = functional_call(methods[0], (parameters, buffers), (subject.batch, subject.classes, turn))
+        terms = functional_call(methods[0], (parameters, buffers), (batch, classes, turn))
         return sum(terms.values(), torch.zeros(()))
 
     parameters, buffers = stack_module_state(methods)
