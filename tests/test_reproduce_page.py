@@ -198,9 +198,17 @@ def test_changes_and_other_texts_come_first(build):
     heading = build("table3", "demo", settings={"epochs": "1"}, text="names").heading
     assert heading[0] == "Changed by --set, wherever a method has it: epochs=1."
     assert "The class text names takes the place of descriptions." in heading
-    assert not any("own, which --text" in line for line in heading)
+    assert not any("own, which --text" in line for line in build("table3", "ucf", text="names").heading)
     assert any("own, which --text kda takes" in line for line in build("table3", "ucf").heading)
     assert not any("own, which --text kda takes" in line for line in build("table3", "demo").heading)
+
+
+def test_what_is_said_of_printed_numbers_stands_where_there_are_some(build):
+    said = "does not say which features this table is about"
+    assert any(said in line for line in build("table3", "ucf").heading)
+    assert any(said in line for line in build("table3", "demo", "ucf").heading)
+    assert not any(said in line for line in build("table3", "demo").heading)
+    assert any("paper's baseline" in line for line in build("table3", "demo").heading)
 
 
 # formats
