@@ -153,9 +153,3 @@ def test_what_nobody_knows_is_one_line(refused, tmp_path):
     assert "no records at" in refused("text", "ablation", tmp_path / "nowhere")
     with pytest.raises(AvgzslError, match="no record of kda on demo here"):
         ablation.build([], datasets=["demo"])
-
-
-def test_the_committed_page_is_fresh():
-    folder = ROOT / "leaderboards"
-    found = board.text_ablation([folder / "records"])
-    assert board.draw_ablation(found, markdown=True) == (folder / "text.md").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avgzsl_bench import board, hookimpl, leaderboard, plugins, published
-from avgzsl_bench.board import cells, table
+from avgzsl_bench.board import cells, pages, table
 from avgzsl_bench.board.cells import METRICS
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.published import PublishedRow
@@ -166,6 +166,15 @@ def test_two_results_of_one_run_are_told():
     built = table.build([late, record(0, seen=0.6)], ())
     assert built.sections[0].rows[0].measured["seen"].mean == pytest.approx(60)
     assert "two results" in built.remarks[0]
+
+
+@pytest.mark.parametrize("key", ["identity", "settings", "selection"])
+def test_two_forms_of_one_run_are_told(key):
+    first, late = record(0, method="avca"), record(0, method="avca", created="2027-01-01T00:00:00+00:00")
+    late[key] = late[key] | {"identity": {"method": "kda"}, "settings": {"epochs": 9}, "selection": {"epoch": 9}}[key]
+    built = table.build([late, first], ())
+    assert [row.method for row in built.sections[0].rows] == ["avca"]
+    assert built.remarks == (f"Run {first['run_id']} was found with two forms of its {key}; the earlier one counts.",)
 
 
 def test_a_record_that_does_not_say_what_it_is_about_is_one_line():
@@ -514,6 +523,5 @@ def test_a_file_has_no_colours(invoke, tmp_path, monkeypatch):
     assert (tmp_path / "board.txt").read_text() == "bold\n"
 
 
-def test_the_committed_page_is_fresh():
-    folder = ROOT / "leaderboards" / "records"
-    assert leaderboard([folder] if folder.is_dir() else [], "markdown") == (ROOT / "leaderboards" / "README.md").read_text()
+def test_the_committed_files_are_fresh():
+    assert pages.check(ROOT / "leaderboards") == []

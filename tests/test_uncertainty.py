@@ -12,7 +12,7 @@ from test_board import (
 )
 
 from avgzsl_bench import calibration, metrics, published, records, significance
-from avgzsl_bench.board import cells, gather, table
+from avgzsl_bench.board import cells, gather, table, uncertainty
 from avgzsl_bench.board.cells import Verdict
 from avgzsl_bench.board.outcomes import outcomes
 from avgzsl_bench.files import sha256
@@ -74,7 +74,7 @@ def test_intervals_are_those_of_the_bootstrap(tmp_path):
     (section,) = built(tmp_path).sections
     each = [outcomes(row.runs) for row in section.rows]
     for unit in cells.UNITS:
-        for row, drawn in zip(section.rows, significance.bootstrap(each, unit), strict=True):
+        for row, drawn in zip(section.rows, significance.bootstrap(each, unit, uncertainty.REPLICATES[unit]), strict=True):
             for metric in cells.METRICS:
                 expected = 100 * np.array(drawn.interval(metric))
                 assert row.intervals[unit][metric] == pytest.approx(tuple(expected), abs=1e-9)
@@ -169,7 +169,9 @@ def test_where_every_seen_clip_is_of_such_a_video_there_is_no_figure(tmp_path):
 
 def test_where_no_video_is_shared_nothing_is_said(tmp_path):
     made(tmp_path, 0.6)
-    assert "source video that" not in " ".join(built(tmp_path).sections[0].remarks)
+    (section,) = built(tmp_path).sections
+    assert "source video that" not in " ".join(section.remarks)
+    assert section.rows[0].unshared.mean is None
 
 
 def test_other_test_clips_are_not_compared(tmp_path):

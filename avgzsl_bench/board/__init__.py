@@ -65,13 +65,13 @@ def gather(sources: str | Path | Iterable[str | Path | dict[str, Any]]) -> tuple
         if isinstance(source, dict):
             found.append(source)
             continue
-        for path in store.find(Path(source)):
-            try:
-                found.append(store.read(path))
-            except AvgzslError as error:
-                if path == Path(source):
-                    raise
-                remarks.append(f"Left out: {error}.")
+        for path, record in store.read_each(Path(source)):
+            if not isinstance(record, AvgzslError):
+                found.append(record)
+            elif path == Path(source):
+                raise record
+            else:
+                remarks.append(f"Left out: {record}.")
     return found, remarks
 
 

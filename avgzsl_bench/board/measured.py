@@ -141,8 +141,9 @@ def usable(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
     found: dict[str, Record] = {}
     for record in sorted(complete, key=lambda record: (str(record.get("created", "")), json.dumps(record, sort_keys=True))):
         first = found.setdefault(record["run_id"], record)
-        if first["metrics"] != record["metrics"]:
-            notes.append(f"Run {record['run_id']} was found with two results; the earlier one counts.")
+        if differing := [key for key in ("identity", "settings", "selection", "metrics") if first[key] != record[key]]:
+            said = "two results" if "metrics" in differing else f"two forms of its {' and '.join(differing)}"
+            notes.append(f"Run {record['run_id']} was found with {said}; the earlier one counts.")
     return list(found.values()), notes
 
 
@@ -221,10 +222,17 @@ def _row(group: Group, events: plugins.Events) -> Row:
         test_selected=first["selection"]["split"] == "test",
         setting_id=first["setting_id"],
         measured={metric: pooled([one.get(metric) for one in found], source) for metric in METRICS},
-        unshared=pooled([(one.get("unshared") or {}).get("seen") for one in found], source),
+        unshared=pooled([_unshared(record) for record in group.records], source),
         notes=tuple(_notes(group, kind, events)),
         runs=group.records,
     )
+
+
+def _unshared(record: Record) -> float | None:
+    """S over the clips of videos that training has not seen, where these are not all."""
+    rest, counts = record["metrics"].get("unshared"), record.get("per_class") or {}
+    seen = sum(clips for clips, unseen in zip(counts.get("clips", ()), counts.get("unseen", ()), strict=True) if not unseen)
+    return rest["seen"] if rest and rest["clips"] < seen else None
 
 
 def _name(identity: dict[str, Any], kind: Any) -> str:

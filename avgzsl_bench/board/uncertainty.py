@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, get_args
 
 import numpy as np
@@ -12,6 +13,8 @@ from avgzsl_bench.board.outcomes import outcomes
 from avgzsl_bench.significance import Comparison, Outcomes, Resampled, Unit
 
 NAMED = 12  # classes named in a remark
+REPLICATES: Mapping[Unit, int] = MappingProxyType({"clips": significance.REPLICATES, "videos": 1_999, "classes": 1_999})
+"""Those over clips make p values too, which need more than an interval does."""
 
 
 def judged(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
@@ -33,7 +36,7 @@ def _resampled(unit: Unit, known: Mapping[int, Outcomes]) -> dict[int, Resampled
     while rest:
         first = next(iter(rest.values()))
         same = {i: one for i, one in rest.items() if significance.same_clips(first, one)}
-        found |= dict(zip(same, significance.bootstrap(list(same.values()), unit), strict=True))
+        found |= dict(zip(same, significance.bootstrap(list(same.values()), unit, REPLICATES[unit]), strict=True))
         rest = {i: one for i, one in rest.items() if i not in same}
     return found
 

@@ -85,7 +85,7 @@ def _greek(character: str) -> str:
 
 def _accented(character: str) -> str:
     """A letter and its accent, or what stands for the character in ASCII."""
-    base, *marks = unicodedata.normalize("NFKD", character)
+    base, *marks = list(unicodedata.normalize("NFKD", character))
     if base.isalpha() and base.isascii() and len(marks) == 1 and marks[0] in ACCENTS:
         return f"\\{ACCENTS[marks[0]]}{{{base}}}"
     plain = unicodedata.normalize("NFKD", character)
