@@ -1,6 +1,5 @@
 """`avgzsl status`: where every run of a grid or of a reproduction stands, and the command that makes what is missing."""
 
-import inspect
 import json
 import os
 import shlex
@@ -10,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from avgzsl_bench import claims, identity, plugins
-from avgzsl_bench.cli import reproduce, status
+from avgzsl_bench.cli import status
 from avgzsl_bench.files import sha256
+from avgzsl_bench.reproduce import recipes
 
 QUICK = ["--set", "epochs=1", "--set", "batches_per_epoch=2"]
 GRID = ["-m", "devise", "-m", "sje", "-d", "demo", "--seeds", 3, *QUICK]
@@ -187,8 +187,7 @@ def test_a_reproduction_is_looked_at_line_by_line(avgzsl, out):
 def test_a_reproduction_has_the_seeds_that_it_would_run(avgzsl, out):
     found = asked(avgzsl, "table3", "-d", "demo", "--out", out)
     assert found["commands"] == [f"avgzsl reproduce table3 --dataset demo --out {out}"]
-    usual = inspect.signature(reproduce.command).parameters["seeds"].default
-    assert {len(cell["runs"]) for cell in found["cells"]} == {usual}
+    assert {len(cell["runs"]) for cell in found["cells"]} == {recipes.find("table3").seeds}
 
 
 def test_a_reproduction_without_its_data_says_what_gets_them(refused):

@@ -198,14 +198,13 @@ def _of_reproduction(
     name: str, data: list[str], encoders: list[str], flags: dict[str, Any], out: Path, stray: list[str]
 ) -> tuple[list[Cell], list[str]]:
     from avgzsl_bench import config, reproduce
-    from avgzsl_bench.reproduce.works import Asked
 
     if stray:
         raise AvgzslError(f"{name} says itself what {', '.join(stray)} would say; leave them out")
     if len(encoders) > 1:
         raise AvgzslError(f"{name} takes one --encoder, in place of CLIP; ask once for each")
-    seeds, encoder = flags["seeds"] or Asked.seeds, encoders[0] if encoders else None
-    jobs = reproduce.jobs(name, data, seeds, encoder, flags["text"] or None, config.parse(flags["set"] or []))
+    encoder = encoders[0] if encoders else None
+    jobs = reproduce.jobs(name, data, flags["seeds"], encoder, flags["text"] or None, config.parse(flags["set"] or []))
     cells = [_cell(row, dataset, "", job, out) for row, dataset, job in jobs]
     named = [word for one in data for word in ("--dataset", one)]
     words = ["avgzsl", "reproduce", name, *named, *_words({"encoder": encoders, **flags})]
