@@ -69,6 +69,7 @@ def test_runs_are_told_apart_by_where_they_stand(avgzsl, out):
         ("devise", "demo", "hashed"): ["done", "running", "failed"],
         ("sje", "demo", "hashed"): ["failed", "missing", "missing"],
     }
+    assert [command.split(" -d ")[0] for command in found["commands"]] == ["avgzsl run -m devise -m sje"], "failed ones too"
     said = [run["said"] for cell in found["cells"] for run in cell["runs"]]
     assert said[1] == f"pid {os.getpid()} on {socket.gethostname()}"
     assert said[2] == "AvgzslError: the loss is\nnot a number"
@@ -146,6 +147,7 @@ def test_a_method_that_does_not_take_a_setting_does_not_stop_the_others(avgzsl, 
         (["-m", "kda"], "there is nothing to look for"),
         (["-m", "kdaa", "-d", "demo"], "unknown method 'kdaa'; did you mean kda or avca?"),
         (["-m", "kda", "-m", "kdaa", "-d", "demo"], "unknown method 'kdaa'"),
+        (["-m", "kda", "-d", "demo", "-d", "demmo"], "unknown dataset 'demmo'"),
         (["-m", "kda", "-d", "demmo"], "unknown dataset 'demmo'; did you mean demo?"),
         (["-m", "kda", "-d", "demo", "--set", "epoch=1"], "kda has no setting 'epoch'; did you mean epochs?"),
         (["-m", "kda", "-d", "demo", "--set", "epochs"], "--set 'epochs' is not key=value"),

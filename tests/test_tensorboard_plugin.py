@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+import threading
 import tomllib
 from itertools import count
 from pathlib import Path
@@ -43,11 +44,11 @@ def installed(tmp_path, monkeypatch):
     assert not still_open()
 
 
-def still_open() -> list[Path]:
-    """Event files that this process holds open."""
-    open_files = Path("/proc/self/fd")
-    found = [link.readlink() for link in open_files.iterdir() if link.is_symlink()] if open_files.is_dir() else []
-    return [path for path in found if "tfevents" in path.name]
+def still_open() -> list[object]:
+    """Writers that nobody closed: those that the plugin knows, and the threads that every one of them has."""
+    known = sys.modules["avgzsl_tensorboard"]._open if "avgzsl_tensorboard" in sys.modules else {}
+    threads = [thread for thread in threading.enumerate() if isinstance(thread, event_file_writer._AsyncWriterThread)]
+    return [*known, *threads]
 
 
 class Listener:
@@ -191,7 +192,7 @@ def test_long_and_odd_settings_give_names_that_a_disk_takes(tmp_path):
     import avgzsl_tensorboard as plugin
 
     told = about(tmp_path)
-    searched = [{f"setting_{i}": value for i in range(30)} for value in ("a/b", "a/c")]
+    searched = [{**{f"setting_{i}": "a/b" for i in range(30)}, "last": value} for value in (1, 2)]
     for one in searched:
         plugin.epoch_finished(told, **epoch(1, 1.0, searched=one))
     plugin.run_started(told)
@@ -250,6 +251,14 @@ def test_a_disk_that_fails_stops_no_run_and_leaves_no_file_open(tmp_path, monkey
     assert record["status"] == "complete"
     assert len(written) == 5, "the case shows nothing"
     assert len([message for message in caplog.records if "No space left on device" in message.getMessage()]) == 1
+    assert still_open() == []
+
+
+def test_a_loss_that_cannot_be_written_leaves_no_writer_open(tmp_path):
+    import avgzsl_tensorboard as plugin
+
+    with pytest.raises(Exception, match="str"):
+        plugin.epoch_finished(about(tmp_path), **epoch(1, "a text"))
     assert still_open() == []
 
 
