@@ -4,12 +4,12 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from avgzsl_bench import significance
 
 METRICS = {"seen": "S", "unseen": "U", "harmonic_mean": "HM", "zero_shot": "ZSL"}
-UNITS = ("clips", "videos", "classes")  # what a bootstrap draws anew, within seen and within unseen
+UNITS: tuple[significance.Unit, ...] = get_args(significance.Unit)  # what a bootstrap draws anew, within seen and within unseen
 DASH = "–"
 SMALL_P = 0.001  # below it, a p is shown as such
 

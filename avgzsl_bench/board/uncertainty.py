@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
 from avgzsl_bench import metrics, records, significance
-from avgzsl_bench.board.cells import METRICS, Cell, Interval, Row, Verdict, Versus
+from avgzsl_bench.board.cells import METRICS, UNITS, Cell, Interval, Row, Verdict, Versus
 from avgzsl_bench.board.outcomes import outcomes
 from avgzsl_bench.significance import Comparison, Outcomes, Resampled, Unit
 
@@ -20,7 +20,7 @@ REPLICATES: Mapping[Unit, int] = MappingProxyType({"clips": significance.REPLICA
 def judged(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
     """Rows (best first) with their intervals, comparisons and tie groups; and what is to be said of the whole section."""
     known = {i: found for i, row in enumerate(rows) if row.runs and (found := outcomes(row.runs))}
-    drawn: dict[Unit, dict[int, Resampled]] = {unit: _resampled(unit, known) for unit in get_args(Unit)}
+    drawn: dict[Unit, dict[int, Resampled]] = {unit: _resampled(unit, known) for unit in UNITS}
     result = [
         replace(row, intervals={unit: _intervals(own[i]) for unit, own in drawn.items() if i in own})
         for i, row in enumerate(rows)
@@ -109,7 +109,7 @@ def _dominant(rows: Sequence[Row], known: Mapping[int, Outcomes]) -> Iterator[st
     if best is None:
         return
     row, cell = rows[best], rows[best].measured["harmonic_mean"]
-    ends = {unit: interval for unit in get_args(Unit) if (interval := row.over(unit))}
+    ends = {unit: interval for unit in UNITS if (interval := row.over(unit))}
     widths = {unit: interval.high - interval.low for unit, interval in ends.items()}
     told = [] if cell.half_width is None else [f"± {cell.half_width:.1f} over seeds"]
     told += [f"{interval} over {unit}" for unit, interval in ends.items()]
