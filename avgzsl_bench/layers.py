@@ -1,10 +1,9 @@
-"""Keyed randomness, and the blocks that three methods really share.
+"""Keyed sources of randomness, and the blocks that three methods really share.
 
-Random numbers are a hash of (key, call, position) computed in integer tensor arithmetic: a seed gives the same numbers
-alone, stacked under `vmap`, on any device and after a resume, and no generator state is stored.
+Random numbers are a hash of (key, call, position): a seed gives the same numbers alone, stacked under `vmap`, on any device
+and after a resume, and no generator state is stored.
 """
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -13,35 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from avgzsl_bench.errors import AvgzslError
+from avgzsl_bench.randomness import key_of, random_bits, uniform
 
-_A, _B = 0x045D9F3B, 0x2C1B3C6D
-_ROWS, _COLUMNS, _CALLS = 0x1E3779B1, 0x1B873593, 0x09E3779B
-
-
-def key_of(*parts: object) -> int:
-    """A signed 32-bit key from anything with a stable repr, such as (seed, stage, epoch)."""
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "little", signed=True)
-
-
-def mix(bits: Tensor) -> Tensor:
-    """Scramble int32 values, each by itself: equal ones stay equal, unequal ones stay unequal."""
-    # int32 products wrap, and the mask makes the arithmetic shift a logical one: a bijection whose high bits are the best
-    bits = bits * _A
-    bits = (bits ^ ((bits >> 15) & 0x1FFFF)) * _B
-    return bits ^ ((bits >> 16) & 0xFFFF)
-
-
-def random_bits(key: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Uniform int32 of `shape` (at least one axis) from a scalar int32 key."""
-    key = mix(mix(key))
-    row = mix(mix(torch.arange(shape[0], dtype=torch.int32, device=key.device) * _ROWS + key))
-    column = mix(mix(torch.arange(math.prod(shape[1:]), dtype=torch.int32, device=key.device) * _COLUMNS - key))
-    return mix(row[:, None] ^ column).view(shape)  # (rows, columns) bits at the cost of one round each
-
-
-def uniform(key: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Uniform float64 in [0, 1) of `shape`, with 32 random bits each."""
-    return (random_bits(key, shape).double() + 2.0**31) / 2.0**32
+_CALLS = 0x09E3779B  # step of the key from draw to draw
 
 
 class Keyed(nn.Module):
@@ -73,7 +46,7 @@ class Dropout(Keyed):
         if not self.training or self.rate == 0:
             return values
         keep = random_bits(self.next_key(), tuple(values.shape)) >= int(self.rate * 2**32) - 2**31
-        return torch.where(keep, values / (1 - self.rate), 0.0)
+        return values * (keep.to(values.dtype) * (1 / (1 - self.rate)))  # one product forward and one backward
 
 
 class Noise(Keyed):

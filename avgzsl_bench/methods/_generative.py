@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avgzsl_bench import layers
+from avgzsl_bench import layers, randomness
 from avgzsl_bench.contracts import Batch, ClassText, Method, Shapes, Training, TrainingSettings
 
 INITIAL = 0.02  # standard deviation of the initial weights of critics and of the classifier
@@ -46,7 +46,7 @@ class Uniform(layers.Keyed):
 
     def forward(self, like: Tensor) -> Tensor:
         """(rows, 1), of the dtype and device of `like` (rows, ...)."""
-        return layers.uniform(self.next_key(), (len(like), 1)).to(like.dtype)
+        return randomness.uniform(self.next_key(), (len(like), 1)).to(like.dtype)
 
 
 class Generative(Method):
@@ -114,7 +114,7 @@ class Generative(Method):
     def _batches(self, real: int, made: int) -> list[tuple[Tensor, Tensor]]:
         """Indices of real and synthetic clips, shuffled once and dealt out in equal shares to the steps of an epoch."""
         steps = math.ceil((real + made) / self.settings.classifier_batch_size)
-        bits = (layers.random_bits(self.noise.next_key(), (count,)) for count in (real, made))
+        bits = (randomness.random_bits(self.noise.next_key(), (count,)) for count in (real, made))
         orders = (torch.argsort(each, stable=True).tensor_split(steps) for each in bits)
         return list(zip(*orders, strict=True))
 

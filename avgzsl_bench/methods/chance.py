@@ -25,11 +25,11 @@ class Chance(Method):
     def prepare(self, training: Training, classes: ClassText) -> Tensor:
         bits = classes.vectors.float().flatten(1).view(torch.int32)  # (classes, values)
         place = torch.arange(bits.shape[1], dtype=torch.int32, device=bits.device)
-        return layers.mix(layers.mix(bits) + layers.mix(place)).sum(1).to(torch.int32)  # (classes,), wraps
+        return randomness.mix(randomness.mix(bits) + randomness.mix(place)).sum(1).to(torch.int32)  # (classes,), wraps
 
     def scores(self, batch: Batch, rows: Tensor) -> Tensor:
-        clips = layers.random_bits(self.dice.next_key(), (len(batch.audio),))
-        bits = layers.mix(layers.mix(clips[:, None] ^ rows))
+        clips = randomness.random_bits(self.dice.next_key(), (len(batch.audio),))
+        bits = randomness.mix(randomness.mix(clips[:, None] ^ rows))
         return bits.double() / 2**31  # (clips, classes) in [-1, 1); float64 keeps all 32 bits, so that rounding makes no ties
 
 

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from avgzsl_bench import layers
 from avgzsl_bench.contracts import Batch, ClassText, Method, Shapes, Training, TrainingSettings
+from avgzsl_bench.losses.triplet import by_clip
 
 RELEASED_NAMES = {
     "triplet_net.embedding_net1.fc.": "embed_audio.",
@@ -78,7 +79,7 @@ class Cjme(Method):
         }
 
     def _triplets(self, text: Tensor, near: Tensor, far: Tensor) -> Tensor:
-        return F.triplet_margin_loss(text, near, far, margin=self.settings.margin, reduction="none")  # (clips,)
+        return by_clip(text, near, far, self.settings.margin)
 
     def _better(self, audio: Tensor, video: Tensor, texts: Tensor) -> Tensor:
         """The gate's target (clips,): 1 where the picture is surer of the classes, 0 where the sound is, else a half."""
