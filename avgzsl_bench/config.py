@@ -25,9 +25,11 @@ FLAGS = (
     "selection",
     "seed",
     "seeds",
+    "precision",
     "device",
     "out",
 )
+PRECISIONS = ("float32", "float64", "tf32", "bf16")
 
 NAMES = Choice()
 
@@ -50,6 +52,7 @@ class RunConfig:
     selection: str = "validation"
     seed: int = 0
     search: tuple[dict[str, Any], ...] = ()  # one dict of settings a candidate
+    precision: str = "float32"
 
     @property
     def form(self) -> str:
@@ -69,6 +72,7 @@ def resolve(
     seeds: int | Sequence[int] = 1,
     settings: Mapping[str, Any] | None = None,
     search: Mapping[str, Sequence[Any]] | None = None,
+    precision: str = "float32",
 ) -> tuple[RunConfig, ...]:
     """One job: the configurations of one setting, one a seed.
 
@@ -100,6 +104,7 @@ def resolve(
         rules=checked_rules(rules),
         selection=selection,
         search=candidates,
+        precision=checked_precision(precision),
     )
     return tuple(replace(config, seed=seed) for seed in (_numbers(seeds) if kind.seeded else [0]))
 
@@ -109,6 +114,13 @@ def checked_rules(name: str) -> Rules:
     if name not in get_args(Rules):
         raise AvgzslError(f"--rules {name!r}; choose corrected or reference")
     return "reference" if name == "reference" else "corrected"
+
+
+def checked_precision(name: str) -> str:
+    """The precision of a name. Raises AvgzslError for others."""
+    if name not in PRECISIONS:
+        raise AvgzslError(f"--precision {name!r}; choose {', '.join(PRECISIONS)}")
+    return name
 
 
 def _check_prompts(text: Choice, settings: Settings) -> None:

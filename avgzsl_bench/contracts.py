@@ -28,6 +28,7 @@ from avgzsl_bench.errors import AvgzslError
 
 if TYPE_CHECKING:
     from avgzsl_bench.board.table import Table
+    from avgzsl_bench.lockstep import Steps
 
 ABSENT: Any = ()  # a part that is not there: an empty tuple is a leafless tree, so torch.func passes it through
 
@@ -139,6 +140,7 @@ class Method(nn.Module):
     reference_biases: ClassVar[NDArray[np.float64]] = np.linspace(0.0, 3.0, 16)  # seen biases that the reference code tries
     turns: tuple[str, ...] = ("all",)  # one optimiser step each; () trains nothing
     own_batches: bool = False  # every turn draws a batch of its own, as adversarial methods do
+    fits_stacked: ClassVar[bool] = False  # whether `prepare` is as pure as `losses`, so that it can be mapped over copies
     classifier_epochs: int = 0  # n: `prepare` fits a classifier for n epochs and gives all n, of which stage 1 selects one
 
     Settings: type[Settings] = TrainingSettings
@@ -288,10 +290,10 @@ class Protocol:
 
     version: ClassVar[int] = 1
 
-    def run(self, splits: Splits, text: NDArray[np.float32], shared: Mapping[str, tuple[int, int]], run: Run) -> Evaluation:
-        """Train, select, unseal, score.
+    def run(self, run: Run) -> "Steps[Evaluation]":
+        """Train, select, unseal, score, as a generator of the work to be computed (`lockstep`): other runs go on beside it.
 
-        `text` is (classes, texts, dim) for every class of the data set; `shared` is that of `Shapes`.
+        The protocol itself is built once for all runs of a job, from what they share: data, class text, rules, device.
         """
         raise NotImplementedError
 

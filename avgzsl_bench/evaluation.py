@@ -18,6 +18,7 @@ from avgzsl_bench.contracts import Dataset, Evaluation, Method, Rules, Splits
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.features import check_name
 from avgzsl_bench.files import data_root, sha256
+from avgzsl_bench.precision import PRECISIONS
 from avgzsl_bench.protocols import external
 from avgzsl_bench.protocols._exams import Examiner, Stage
 from avgzsl_bench.protocols.gzsl import GZSL
@@ -141,7 +142,7 @@ def _by_its_record(record: Mapping[str, Any], path: Path, chosen: Chosen, settin
     asked = {**known, "text": chosen["text"] or known["text"]}
     setting = _resolved(asked, {**record["settings"], **winner, **told, **settings})
     scale = {"score_scale": record["metrics"]["score_scale"]["stage_1"]}
-    setting = replace(setting, seed=own["seed"], recipe=record["recipe"])
+    setting = replace(setting, seed=own["seed"], recipe=record["recipe"], precision=own["precision"])
     return Trained(setting, setting.rules, own["seed"], {**selection, "search": None, **scale}, own)
 
 
@@ -202,8 +203,10 @@ def _of_weights(
         "seed": trained.seed,
     }
 
+    dtype = PRECISIONS[trained.setting.precision].dtype
+
     def judged(folder: Path) -> Evaluation:
-        examiner = Examiner(material.splits, material.vectors, material.shared, trained.rules, device)
+        examiner = Examiner(material.splits, material.vectors, material.shared, trained.rules, device, dtype)
         selection = given or _selected(examiner, material, first)
         stage = examiner.stage(2)
         method = loaded(examiner, material, stage, weights)

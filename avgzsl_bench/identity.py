@@ -114,7 +114,7 @@ class Material:
             "text_normalise": chosen.settings["text_normalise"],
             "combine": chosen.settings["combine"],
             "distributions": _strangers(chosen),
-            "precision": "float32",
+            "precision": chosen.precision,
             "seed": seed,
         }
 

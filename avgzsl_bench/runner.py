@@ -1,15 +1,15 @@
 """Run jobs: do what is missing, and leave a record of every run."""
 
-import hashlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,45 +17,81 @@ import torch
 from safetensors.torch import save as to_safetensors
 
 from avgzsl_bench import config, identity, plugins, provenance, records
+from avgzsl_bench import precision as precisions
 from avgzsl_bench.claims import claimed, release_dead
 from avgzsl_bench.config import RunConfig
-from avgzsl_bench.contracts import Evaluation, JobState, Method, Run
+from avgzsl_bench.contracts import Evaluation, JobState, Method, Run, Splits
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.files import appending, read_log, sha256, write_whole
+from avgzsl_bench.lockstep import Lockstep, Steps
 from avgzsl_bench.protocols.gzsl import GZSL
 from avgzsl_bench.text.sources import choose
 
 log = logging.getLogger(__name__)
 
 EPOCHS = "log.jsonl"  # in the folder of a run: what `hookspecs.epoch_finished` is told, a line an epoch
+SIDE_BY_SIDE_ON_CPU = 1
 RESUMED = ("checkpoint.pt", "selection.json")  # what a run continues from; without them its epochs are counted anew
 
 
 @dataclass(frozen=True)
 class Options:
-    """Where records go and which device computes; neither decides a number's identity."""
+    """Where records go and how the device computes; none of it decides a number's identity."""
 
     out: Path
     device: str = "auto"
+    stack: int = 0  # runs of a job that are trained at once, at most; 0 chooses
+    compile: str = "auto"  # torch.compile: auto, on or off
+    deterministic: bool = False
 
 
 def run_job(job: Sequence[RunConfig], options: Options) -> Iterator[JobState]:
-    """Do what is missing of one job; a run that fails leaves failure.json and does not stop the next."""
+    """Do what is missing of one job, side by side; a run that fails leaves failure.json and does not stop the others."""
     device = choose_device(options.device)
+    precision = precisions.precision(job[0].precision, device)
     material = identity.Material(job[0])
+    todo = {}
     for setting in job:
         planned = identity.planned(material, setting, options.out)
         if planned.done:
             _tidy(planned.folder)
             yield JobState(planned.run_id, planned.record)
-            continue
-        try:
-            yield JobState(planned.run_id, _run(planned, material, device))
-        except AvgzslError as error:
-            yield JobState(planned.run_id, None, str(error))
-        except Exception as error:  # a bug, of ours or of a plugin: it keeps its traceback, and the next run its chance
-            log.exception("run %s of %s failed", planned.run_id, setting.method)
-            yield JobState(planned.run_id, None, f"{setting.method}, seed {setting.seed}: {type(error).__name__}: {error}")
+        else:
+            todo[planned.run_id] = planned
+
+    @cache
+    def protocol() -> GZSL:  # one for all runs, and built in the first, which reports what is wrong with the data
+        return GZSL(material.splits, material.vectors, material.shared, job[0].rules, precision, device)
+
+    runs = {run_id: _run(planned, protocol, material.splits, device) for run_id, planned in todo.items()}
+    width = options.stack or (len(job) if device.type == "cuda" else SIDE_BY_SIDE_ON_CPU)
+    with precisions.products(precision.tf32), _deterministic(options.deterministic):
+        for run_id, outcome in Lockstep(width, options.compile).results(runs):
+            yield _state(todo[run_id], outcome)
+
+
+def _state(planned: identity.Plan, outcome: Path | Exception) -> JobState:
+    if isinstance(outcome, Path):
+        return JobState(planned.run_id, outcome)
+    if isinstance(outcome, AvgzslError):
+        return JobState(planned.run_id, None, str(outcome))
+    # a bug, of ours or of a plugin: it keeps its traceback, and the next run its chance
+    own = planned.config
+    log.error("run %s of %s failed", planned.run_id, own.method, exc_info=outcome)
+    return JobState(planned.run_id, None, f"{own.method}, seed {own.seed}: {type(outcome).__name__}: {outcome}")
+
+
+@contextmanager
+def _deterministic(wanted: bool) -> Iterator[None]:
+    """Only algorithms that give the same bits every time, where asked for; what has none raises an error."""
+    before = torch.are_deterministic_algorithms_enabled()
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def choose_device(name: str) -> torch.device:
@@ -74,14 +110,14 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _run(planned: identity.Plan, material: identity.Material, device: torch.device) -> Path:
+def _run(planned: identity.Plan, protocol: Callable[[], GZSL], splits: Splits, device: torch.device) -> Steps[Path]:
     with claimed(planned.folder) as beat:
         if planned.done:  # by another process, while this one waited its turn
             return planned.record
         if not any((planned.folder / name).is_file() for name in RESUMED):
             (planned.folder / EPOCHS).unlink(missing_ok=True)
         with appending(planned.folder / EPOCHS) as note:
-            return _claimed_run(planned, material, device, _Announcer(planned, beat, note))
+            return (yield from _claimed_run(planned, protocol, splits, device, _Announcer(planned, beat, note)))
 
 
 class _Announcer:
@@ -122,17 +158,18 @@ class _Announcer:
         return environment
 
 
-def _claimed_run(planned: identity.Plan, material: identity.Material, device: torch.device, announcer: _Announcer) -> Path:
+def _claimed_run(
+    planned: identity.Plan, protocol: Callable[[], GZSL], splits: Splits, device: torch.device, announcer: _Announcer
+) -> Steps[Path]:
     environment = announcer.environment(device)
     announcer.emit("run_started")
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     try:
-        vectors = material.vectors
-        environment["text_vectors_sha256"] = hashlib.sha256(vectors.tobytes()).hexdigest()
-        contract = _contract(planned, device, announcer.epoch)
-        evaluation = GZSL().run(material.splits, vectors, material.shared, contract)
-        record = make_record(planned, evaluation, environment, device, material.splits.partial)
+        rules = protocol()
+        environment["text_vectors_sha256"] = rules.text_sha256
+        evaluation = yield from rules.run(_contract(planned, device, announcer.epoch))
+        record = make_record(planned, evaluation, environment, device, splits.partial)
         write_run(planned, evaluation, record)
     except Exception as error:
         _write_failure(planned, error)
@@ -257,6 +294,7 @@ def run(
     seeds: int | Sequence[int] = 1,
     settings: Mapping[str, Any] | None = None,
     search: Mapping[str, Sequence[Any]] | None = None,
+    precision: str = "float32",
     out: str | Path = "runs",
     device: str = "auto",
 ) -> list[dict[str, Any]]:
@@ -265,7 +303,19 @@ def run(
     Raises AvgzslError for bad input and, after all the others have run, for failed runs.
     """
     names = [method] if isinstance(method, str) else method
-    choices = (dataset, encoder, features, split, choose(text, aspects, prompts), rules, selection, seeds, settings, search)
+    choices = (
+        dataset,
+        encoder,
+        features,
+        split,
+        choose(text, aspects, prompts),
+        rules,
+        selection,
+        seeds,
+        settings,
+        search,
+        precision,
+    )
     jobs = [config.resolve(name, *choices) for name in names]
     states = [state for job in jobs for state in run_job(job, Options(Path(out), device))]
     errors = [state.error for state in states if state.record is None]

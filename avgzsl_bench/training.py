@@ -1,124 +1,24 @@
-"""The training loop: sampler, optimisers, schedules, checkpoint state. Nothing here knows a method by name."""
+"""The training loop: optimisers, schedules, epochs, checkpoint state. Nothing here knows a method by name.
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+A `Trainer` is one run's model with what belongs to it; a `Loop` takes the epochs of one trainer, or of several at once.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from avgzsl_bench.contracts import Batch, ClassText, Clips, Method, Shapes, Tokens, Training, TrainingSettings
+from avgzsl_bench.batches import Pool, batch_of, draw
+from avgzsl_bench.contracts import Batch, ClassText, Method, Shapes, TrainingSettings
 from avgzsl_bench.errors import AvgzslError
-from avgzsl_bench.layers import key_of, reseed, uniform
-from avgzsl_bench.sequences import Limits, gather
-
-SCORING_CHUNK = 8192  # clips scored at once, to bound memory; a constant, since a method may draw per call
-TEMPORAL_CHUNK = 64  # the same for sequences
-
-Seconds = Mapping[str, float]  # from one token of a modality to the next
-
-
-class Held(NamedTuple):
-    """Clips at hand: averaged features on the device, or sequences that stay mapped and are gathered batch by batch."""
-
-    audio: Tensor | Tokens  # (clips, dim)
-    video: Tensor | Tokens  # (clips, dim)
-    seconds: Seconds
-    device: torch.device
-
-    def batch(self, index: Tensor, limits: Limits = Limits(), place: Tensor | None = None) -> Batch:
-        """The clips at `index` (clips,), without labels; `place` in [0, 1) is where each longer sequence is cropped."""
-        if isinstance(self.audio, Tensor) and isinstance(self.video, Tensor):
-            return Batch(audio=self.audio[index], video=self.video[index])
-        assert isinstance(self.audio, Tokens), "both modalities are averaged, or neither"
-        assert isinstance(self.video, Tokens), "both modalities are averaged, or neither"
-        where = None if place is None else place.numpy()
-        audio, video = gather(self.audio, self.video, self.seconds, index.numpy(), limits, where, self.device)
-        return Batch(
-            audio=audio.values,
-            video=video.values,
-            audio_mask=audio.mask,
-            video_mask=video.mask,
-            audio_time=audio.time,
-            video_time=video.time,
-        )
-
-    @property
-    def temporal(self) -> bool:
-        """Whether these are sequences."""
-        return isinstance(self.audio, Tokens)
-
-
-class Pool(NamedTuple):
-    """Training clips, and what the class-uniform sampler needs, on the device."""
-
-    clips: Held
-    label: Tensor  # (clips,) row of the class among the training classes
-    order: Tensor  # (clips,) clips sorted by class
-    start: Tensor  # (classes,) where a class begins in `order`
-    size: Tensor  # (classes,) its number of clips
-
-
-def pool(clips: Clips, class_ids: Sequence[int], device: torch.device, seconds: Seconds | None = None) -> Pool:
-    """Clips to train on. Raises AvgzslError when a class has no clips or a clip no class."""
-    rows = rows_of(clips.label, class_ids)
-    count = np.bincount(rows, minlength=len(class_ids))
-    if (count == 0).any():
-        empty = [class_ids[i] for i in np.flatnonzero(count == 0)[:5]]
-        raise AvgzslError(f"training classes without clips: ids {empty}; import the data again (`avgzsl data verify`)")
-    arrays = (rows, np.argsort(rows, kind="stable"), np.cumsum(count) - count, count)
-    return Pool(hold(clips, device, seconds), *(_moved(array, device) for array in arrays))
-
-
-def hold(clips: Clips, device: torch.device, seconds: Seconds | None = None) -> Held:
-    """Clips for batches: averaged features move to the device once; sequences stay where they are."""
-    audio, video = (part if isinstance(part, Tokens) else _moved(part, device) for part in (clips.audio, clips.video))
-    return Held(audio, video, seconds or {}, device)
-
-
-def _moved(array: NDArray[Any], device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
-
-
-def everything(data: Pool, classes: ClassText) -> Training:
-    """All that is trained on, for methods that fit in `prepare`; sequences stay on disk."""
-    audio, video = data.clips.audio, data.clips.video
-    if isinstance(audio, Tensor) and isinstance(video, Tensor):
-        return Training(Batch(label=data.label, audio=audio, video=video), classes)
-    return Training(Batch(label=data.label), classes)
-
-
-def rows_of(label: NDArray[np.int64], class_ids: Sequence[int]) -> NDArray[np.int64]:
-    """The position of each clip's class in ascending `class_ids`."""
-    ids = np.asarray(class_ids)
-    rows = np.searchsorted(ids, label).clip(max=len(ids) - 1)
-    if (ids[rows] != label).any():
-        raise AvgzslError(f"clips of classes {sorted(set(label[ids[rows] != label].tolist()))[:5]} that are not in this subset")
-    return rows
-
-
-def draw(data: Pool, clips: int, key: Tensor) -> tuple[Tensor, Tensor]:
-    """Indices of clips and of a clip of another class each, (clips,): class uniform, then clip uniform in its class."""
-    classes = len(data.size)
-    dice = uniform(key, (4, clips))
-    row = (dice[0] * classes).long()
-    other = (row + 1 + (dice[2] * (classes - 1)).long()) % classes
-    return _within(data, row, dice[1]), _within(data, other, dice[3])
-
-
-def _within(data: Pool, row: Tensor, dice: Tensor) -> Tensor:
-    return data.order[data.start[row] + (dice * data.size[row]).long()]
-
-
-def batch_of(data: Pool, index: Tensor, negative: Tensor | None = None) -> Batch:
-    """The clips at `index` with their labels, beside the negative clips where a method needs them."""
-    batch = data.clips.batch(index)._replace(label=data.label[index])
-    if negative is None:
-        return batch
-    other = data.clips.batch(negative)
-    return batch._replace(label_negative=data.label[negative], audio_negative=other.audio, video_negative=other.video)
+from avgzsl_bench.layers import reseed
+from avgzsl_bench.randomness import key_of, uniform
+from avgzsl_bench.recording import Recorded
+from avgzsl_bench.sequences import Limits
+from avgzsl_bench.stacking import Stack, collate
 
 
 def build(kind: type[Method], settings: Any, shapes: Shapes, device: torch.device, *key: object) -> Method:
@@ -130,80 +30,69 @@ def build(kind: type[Method], settings: Any, shapes: Shapes, device: torch.devic
 
 
 class Trainer:
-    """Trains one method on one pool of clips, an epoch at a time; each epoch's randomness follows from (seed, stage, epoch)."""
+    """One method on one pool of clips, an epoch at a time; each epoch's randomness follows from (seed, stage, epoch)."""
 
-    def __init__(self, method: Method, data: Pool, classes: ClassText, seed: int, stage: int) -> None:
+    def __init__(
+        self, method: Method, data: Pool, classes: ClassText, seed: int, stage: int, autocast: torch.dtype | None = None
+    ) -> None:
         self.method = method
         self.data = data
         self.classes = classes
         self.seed = seed
         self.stage = stage
+        self.autocast = autocast  # what products are computed in, where it is not the dtype of the features
         self.epochs = 0  # completed
+        self.compiled: bool | None = None  # whether torch.compile is used; decided before the first step and kept
         self.parts = method.parts() if method.turns else {}
         self.optimisers = {turn: _adam(part, method.settings) for turn, part in self.parts.items()}
         drops = bool(self.optimisers) and method.settings.plateau_factor < 1
         self.schedules = {turn: _plateau(each, method.settings) for turn, each in self.optimisers.items()} if drops else {}
 
     def epoch(self) -> dict[str, float]:
-        """One epoch; returns the mean of every loss term. The device is read once, at the end."""
+        """One epoch by itself; returns the mean of every loss term."""
+        (outcome,) = Loop((self,)).epoch()
+        if isinstance(outcome, AvgzslError):
+            raise outcome
+        return outcome
+
+    def begin(self) -> None:
+        """Start the next epoch."""
         self.epochs += 1
         reseed(self.method, *self._place)
         self.method.train()
-        totals: dict[str, list[Tensor]] = {}
-        batches = self._batches()
-        for _ in range(self.method.settings.batches_per_epoch):
-            batch = next(batches)
-            for number, turn in enumerate(self.method.turns):
-                if number and self.method.own_batches:
-                    batch = next(batches)
-                self._step(turn, batch, totals)
-        return self._read(totals)
 
     @property
     def _place(self) -> tuple[int, int, int]:
         return self.seed, self.stage, self.epochs
 
-    def _batches(self) -> Iterator[Batch]:
-        """Every batch of the epoch, drawn from its own key."""
+    def drawn(self) -> Tensor:
+        """The clips of every batch of the epoch and a clip of another class each, (batches, 2, clips), from the epoch's key."""
         settings: TrainingSettings = self.method.settings
         count = settings.batches_per_epoch * (len(self.method.turns) if self.method.own_batches else 1)
         key = torch.tensor(key_of("sample", *self._place), dtype=torch.int32, device=self.data.label.device)
-        chosen, others = (drawn.split(settings.batch_size) for drawn in draw(self.data, count * settings.batch_size, key))
-        if self.data.clips.temporal:
-            yield from self._sequences(chosen)
-            return
-        negatives = "negatives" in self.method.needs
-        for index, other in zip(chosen, others, strict=True):
-            yield batch_of(self.data, index, other if negatives else None)
+        return torch.stack(draw(self.data, count * settings.batch_size, key)).view(2, count, -1).transpose(0, 1)
 
-    def _sequences(self, chosen: Sequence[Tensor]) -> Iterator[Batch]:
+    def sequences(self) -> Iterator[Batch]:
         """Batches of sequences, each cropped at a place of its own; they are gathered on the host, to which indices move once."""
         settings = self.method.settings
         limits = Limits(settings.training_audio_tokens, settings.training_video_tokens)
-        index = torch.cat(list(chosen)).cpu()
-        place = uniform(torch.tensor(key_of("crop", *self._place), dtype=torch.int32), (len(index),))
-        for labels, host, where in zip(chosen, index.split(settings.batch_size), place.split(settings.batch_size), strict=True):
+        chosen = self.drawn()[:, 0]  # (batches, clips)
+        index = chosen.cpu()
+        place = uniform(torch.tensor(key_of("crop", *self._place), dtype=torch.int32), (index.numel(),)).view(index.shape)
+        for labels, host, where in zip(chosen, index, place, strict=True):
             yield self.data.clips.batch(host, limits, where)._replace(label=self.data.label[labels])
 
-    def _step(self, turn: str, batch: Batch, totals: dict[str, list[Tensor]]) -> None:
-        with torch.set_grad_enabled(turn in self.optimisers):
-            terms = self.method(batch, self.classes, turn)
-        if not terms:
-            return
-        self.method.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()
+    def step(self, turn: str) -> None:
+        """Move the parameters of a turn along their gradients."""
         self.optimisers[turn].step()
-        for name, value in terms.items():
-            totals.setdefault(name, []).append(value.detach())
 
-    def _read(self, totals: dict[str, list[Tensor]]) -> dict[str, float]:
-        read = torch.stack([torch.stack(values).mean() for values in totals.values()]).tolist() if totals else []
-        means = dict(zip(totals, read, strict=True))  # one transfer for all terms
+    def checked(self, means: dict[str, float]) -> dict[str, float] | AvgzslError:
+        """The mean losses of the epoch, or what is wrong with them."""
         broken = [name for name, value in means.items() if not np.isfinite(value)]
-        if broken:
-            where = f"epoch {self.epochs} of stage {self.stage}"
-            raise AvgzslError(f"loss {broken[0]} is {means[broken[0]]} in {where}; try a lower --set learning_rate=…")
-        return means
+        if not broken:
+            return means
+        where = f"epoch {self.epochs} of stage {self.stage}"
+        return AvgzslError(f"loss {broken[0]} is {means[broken[0]]} in {where}; try a lower --set learning_rate=…")
 
     def schedule(self, harmonic_mean: float) -> bool:
         """Feed the plateau schedule; returns whether the learning rate dropped."""
@@ -219,13 +108,15 @@ class Trainer:
                 group["lr"] *= self.method.settings.plateau_factor
 
     def _rates(self) -> list[float]:
-        return [group["lr"] for optimiser in self.optimisers.values() for group in optimiser.param_groups]
+        return [float(group["lr"]) for optimiser in self.optimisers.values() for group in optimiser.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resume needs: plain tensors, numbers and containers."""
         return {
-            "method": self.method.state_dict(),
+            # copies, since a view of stacked storage would be saved with all of it
+            "method": {name: value.detach().clone() for name, value in self.method.state_dict().items()},
             "epochs": self.epochs,
+            "compiled": self.compiled,
             "optimisers": {turn: optimiser.state_dict() for turn, optimiser in self.optimisers.items()},
             "schedules": {turn: schedule.state_dict() for turn, schedule in self.schedules.items()},
         }
@@ -234,65 +125,113 @@ class Trainer:
         """Continue where `state_dict` was taken."""
         self.method.load_state_dict(state["method"])
         self.epochs = state["epochs"]
+        self.compiled = state["compiled"]
         for turn, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][turn])
+            for group in optimiser.param_groups:
+                if isinstance(group["lr"], Tensor):
+                    group["lr"] = group["lr"].to(self.data.label.device)
         for turn, schedule in self.schedules.items():
             schedule.load_state_dict(state["schedules"][turn])
 
 
+class Loop:
+    """Epochs of one trainer, or of several that are alike (`stacking.alike`) on the same clips: then they take each step at once.
+
+    Everything a step reads lies where it lay before, and nothing waits for the device until the epoch ends, so that on a GPU
+    one round of turns is recorded as a CUDA graph and replayed.
+    """
+
+    def __init__(self, trainers: Sequence[Trainer], record: bool = True) -> None:
+        self.trainers = trainers
+        first = trainers[0]
+        self.method, self.data, self.classes, self.autocast = first.method, first.data, first.classes, first.autocast
+        self.stack = Stack([trainer.method for trainer in trainers]) if len(trainers) > 1 else None
+        self.losses = self.stack.losses if self.stack else self.method.forward
+        if first.compiled:
+            self.losses = torch.compile(self.losses)
+        self.place = torch.zeros(1, dtype=torch.int64, device=self.data.label.device)  # of the next batch among the drawn
+        self.drawn: Tensor | None = None  # (batches, 2, clips), or (batches, 2, trainers, clips)
+        self.streams: list[Iterator[Batch]] = []  # of sequences
+        self.totals: dict[str, Tensor] = {}  # sums over the epoch of every term, () or (trainers,)
+        self.terms: dict[str, int] = {}  # how often a round adds to each
+        graphed = record and self.data.label.device.type == "cuda" and not self.data.clips.temporal
+        self.round = Recorded(self._round) if graphed else self._round
+
+    def epoch(self) -> list[dict[str, float] | AvgzslError]:
+        """One epoch of each trainer: the mean of every loss term, or the error if one is not finite."""
+        for trainer in self.trainers:
+            trainer.begin()
+        self._draw()
+        for total in self.totals.values():
+            total.zero_()
+        for _ in range(self.method.settings.batches_per_epoch):
+            self.round()
+        return self._read()
+
+    def _draw(self) -> None:
+        if self.data.clips.temporal:
+            self.streams = [trainer.sequences() for trainer in self.trainers]
+            return
+        drawn = [trainer.drawn() for trainer in self.trainers]
+        fresh = torch.stack(drawn, 2) if self.stack else drawn[0]
+        self.drawn = fresh if self.drawn is None else self.drawn.copy_(fresh)
+        self.place.zero_()
+
+    def _round(self) -> None:
+        """One step of every turn."""
+        self.terms.clear()
+        batch = self._next()
+        for number, turn in enumerate(self.method.turns):
+            if number and self.method.own_batches:
+                batch = self._next()
+            self._step(turn, batch)
+
+    def _next(self) -> Batch:
+        if self.streams:
+            return collate([next(stream) for stream in self.streams])
+        assert self.drawn is not None
+        index, negative = self.drawn.index_select(0, self.place)[0]
+        self.place += 1
+        return batch_of(self.data, index, negative if "negatives" in self.method.needs else None)
+
+    def _step(self, turn: str, batch: Batch) -> None:
+        trained = turn in self.trainers[0].optimisers
+        with torch.set_grad_enabled(trained), torch.autocast(self.place.device.type, self.autocast, bool(self.autocast)):
+            terms = self.losses(batch, self.classes, turn)
+        if not terms:
+            return
+        (self.stack or self.method).zero_grad()
+        torch.stack([term.sum() for term in terms.values()]).sum().backward()
+        if self.stack:
+            self.stack.share_gradients()
+        for trainer in self.trainers:
+            trainer.step(turn)
+        for name, term in terms.items():
+            self.terms[name] = self.terms.get(name, 0) + 1
+            if name not in self.totals:
+                self.totals[name] = torch.zeros_like(term, dtype=torch.float64)
+            self.totals[name] += term.detach()
+
+    def _read(self) -> list[dict[str, float] | AvgzslError]:
+        rounds = self.method.settings.batches_per_epoch
+        counts = [rounds * self.terms[name] for name in self.totals]
+        sums = torch.stack(list(self.totals.values())).reshape(len(counts), -1).T.tolist() if counts else [[]]
+        means = [{name: total / count for name, total, count in zip(self.totals, row, counts, strict=True)} for row in sums]
+        # one transfer for all terms of all trainers; a method without terms has none for each
+        return [
+            trainer.checked(row)
+            for trainer, row in zip(self.trainers, means * (1 if counts else len(self.trainers)), strict=True)
+        ]
+
+
 def _adam(part: list[torch.nn.Parameter], settings: TrainingSettings) -> torch.optim.Adam:
+    on_gpu = part[0].device.type == "cuda"
+    rate: Any = torch.tensor(settings.learning_rate, device=part[0].device) if on_gpu else settings.learning_rate
     betas = (settings.adam_beta1, settings.adam_beta2)
-    return torch.optim.Adam(part, lr=settings.learning_rate, betas=betas, weight_decay=settings.weight_decay)
+    # on a GPU the rate is a tensor, so that a recorded graph reads its drops
+    return torch.optim.Adam(part, lr=rate, betas=betas, weight_decay=settings.weight_decay, fused=True, capturable=on_gpu)
 
 
 def _plateau(optimiser: torch.optim.Adam, settings: TrainingSettings) -> ReduceLROnPlateau:
     return ReduceLROnPlateau(optimiser, mode="max", factor=settings.plateau_factor, patience=settings.plateau_patience)
-
-
-@torch.no_grad()
-def prepare(method: Method, training: Training, classes: ClassText, *key: object) -> Tensor:
-    """The rows of the candidate classes in evaluation mode, (fits, classes, ...): one fit, or one for each classifier epoch."""
-    reseed(method.eval(), "scores", *key)
-    rows = method.prepare(training, classes)
-    return rows if method.classifier_epochs else rows[None]
-
-
-@torch.no_grad()
-def score(method: Method, clips: Held, rows: Tensor, *key: object) -> Tensor:
-    """The score matrix (clips, classes) in evaluation mode, computed once, on the method's device."""
-    reseed(method.eval(), "scores", *key)
-    return _in_chunks(clips, method.settings, lambda batch: {"": method.scores(batch, rows)})[""]
-
-
-@torch.no_grad()
-def score_modalities(method: Method, clips: Held, rows: Tensor, *key: object) -> dict[str, Tensor]:
-    """The score matrices (clips, classes) of audio and video alone, where the method combines them; else none."""
-    reseed(method.eval(), "scores", *key)
-    return _in_chunks(clips, method.settings, lambda batch: method.scores_by_modality(batch, rows))
-
-
-@torch.no_grad()
-def embed(method: Method, clips: Held, rows: Tensor, *key: object) -> tuple[Tensor, Tensor]:
-    """The learned space in evaluation mode: clips (clips, k) beside classes (classes, k), as `score` compares them."""
-    reseed(method.eval(), "scores", *key)
-    beside: list[Tensor] = []
-
-    def clips_of(batch: Batch) -> dict[str, Tensor]:
-        embedded, classes = method.embed(batch, rows)
-        beside.append(classes)
-        return {"": embedded}
-
-    return _in_chunks(clips, method.settings, clips_of)[""], beside[0]
-
-
-def _in_chunks(clips: Held, settings: Any, scores: Callable[[Batch], dict[str, Tensor]]) -> dict[str, Tensor]:
-    if isinstance(clips.audio, Tokens) and isinstance(clips.video, Tokens):
-        limits = Limits(settings.scoring_audio_tokens, settings.scoring_video_tokens)
-        # clips of like length together, so that little is computed on padding
-        order = torch.from_numpy(np.argsort(clips.video.length + clips.audio.length, kind="stable"))
-        parts = [scores(clips.batch(index, limits)) for index in order.split(TEMPORAL_CHUNK)]
-        back = order.argsort().to(clips.device)
-        return {name: torch.cat([part[name] for part in parts])[back] for name in parts[0]}
-    pairs = zip(*(part.split(SCORING_CHUNK) for part in (clips.audio, clips.video) if isinstance(part, Tensor)), strict=True)
-    parts = [scores(Batch(audio=audio, video=video)) for audio, video in pairs]
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

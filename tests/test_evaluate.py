@@ -235,8 +235,8 @@ def tables_of(out, method="eszsl"):
         examiner, method, stage = trained(number)
         (out / "selection.json").write_text("{}")
         exam = examiner.validation() if part == "validation" else examiner.test(out / "selection.json")
-        rows = training.prepare(method, training.everything(stage.pool, stage.text), exam.text, 0)[0]
-        values = training.score(method, exam.clips, rows, 0)
+        rows = scoring.prepare(method, batches.everything(stage.pool, stage.text), exam.text, 0)[0]
+        values = scoring.score(method, exam.clips, rows, 0)
         names = {"clips": list(exam.ids_of_clips), "classes": [examiner.splits.classes[i].name for i in exam.ids]}
         parts[part] = values, names
     return record, parts

@@ -74,7 +74,7 @@ def test_critic_steps_and_batches(name, given, monkeypatch):
     kind = type(method)
     original = kind.losses
     monkeypatch.setattr(kind, "losses", lambda self, b, c, turn: seen.append((turn, b)) or original(self, b, c, turn))
-    training.Trainer(method, training.pool(clips(), range(4), torch.device("cpu")), CLASSES, 0, 1).epoch()
+    training.Trainer(method, batches.pool(clips(), range(4), torch.device("cpu")), CLASSES, 0, 1).epoch()
     turns = [turn for turn, _ in seen]
     same = torch.equal(seen[-2][1].audio, seen[-1][1].audio)
     if given.get("form") == "reference":
@@ -136,18 +136,18 @@ def test_the_penalty_is_that_of_autograd():
 @pytest.mark.parametrize(("name", "given"), FORMS)
 def test_rows_of_every_classifier_epoch(name, given):
     method = build(name, given)
-    rows = training.prepare(method, TRAINING, CANDIDATES, 0)
+    rows = scoring.prepare(method, TRAINING, CANDIDATES, 0)
     assert rows.shape == (4, 6, 13)
     assert not rows.requires_grad
     loss = [F.cross_entropy(method.scores(BATCH, each), SEEN.nonzero().squeeze(1)[LABEL]).item() for each in rows]
     assert loss == sorted(set(loss), reverse=True), "every epoch is kept as it was"
-    assert torch.equal(rows, training.prepare(method, TRAINING, CANDIDATES, 0))
-    assert not torch.equal(rows, training.prepare(method, TRAINING, CANDIDATES, 1))
+    assert torch.equal(rows, scoring.prepare(method, TRAINING, CANDIDATES, 0))
+    assert not torch.equal(rows, scoring.prepare(method, TRAINING, CANDIDATES, 1))
 
 
 def test_seen_rows_follow_the_training_classes():
     method = build("f_vaegan_d2", {"form": "paper"}, classifier_epochs=30)
-    rows = training.prepare(method, TRAINING, CANDIDATES, 0)[-1]
+    rows = scoring.prepare(method, TRAINING, CANDIDATES, 0)[-1]
     best = method.scores(BATCH, rows)[:, SEEN].argmax(1)
     assert (best == LABEL).float().mean() > 0.9
 
@@ -157,7 +157,7 @@ def test_a_step_of_the_classifier():
     method = build("acfs", {}, classifier_batch_size=80, classifier_epochs=1)
     drawn = []
     method.noise.register_forward_hook(lambda module, given, output: drawn.append(output))
-    (rows,) = training.prepare(method, TRAINING, CANDIDATES, 0)
+    (rows,) = scoring.prepare(method, TRAINING, CANDIDATES, 0)
     noise, initial = drawn
     row = torch.tensor([1, 4]).repeat_interleave(20)  # of synthetic clips: the unseen classes
     clips = torch.cat([features(BATCH), method.generate(noise, TEXTS[row, 0]).detach()])
@@ -171,7 +171,7 @@ def test_every_candidate_may_be_a_training_class():
     """As under reference rules, where stage 2 is scored on its own training data."""
     method = build("f_vaegan_d2", {"form": "paper"}, classifier_epochs=20)
     half = ClassText(CLASSES.vectors, torch.tensor([True, True, False, True]))
-    rows = training.prepare(method, TRAINING, half, 0)[-1]
+    rows = scoring.prepare(method, TRAINING, half, 0)[-1]
     assert (method.scores(BATCH, rows).argmax(1) == LABEL).float().mean() > 0.9
 
 

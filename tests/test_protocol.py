@@ -356,8 +356,8 @@ def test_selection_on_test_is_marked_and_reports_the_epoch_it_selects(tmp_path):
 def test_sampling_is_class_uniform_with_negatives_of_other_classes():
     label = np.repeat([3, 5, 9], [2, 50, 400])
     clips = Clips(np.zeros((452, 2), np.float32), np.zeros((452, 2), np.float32), label, ())
-    data = training.pool(clips, [3, 5, 9], torch.device("cpu"))
-    index, negative = training.draw(data, 30_000, torch.tensor(layers.key_of(1), dtype=torch.int32))
+    data = batches.pool(clips, [3, 5, 9], torch.device("cpu"))
+    index, negative = batches.draw(data, 30_000, torch.tensor(layers.key_of(1), dtype=torch.int32))
     share = torch.bincount(data.label[index]).double() / 30_000
     assert torch.allclose(share, torch.full((3,), 1 / 3, dtype=torch.float64), atol=0.015)
     within = torch.bincount(index[data.label[index] == 0], minlength=2)[:2].double()
@@ -369,7 +369,7 @@ def test_sampling_is_class_uniform_with_negatives_of_other_classes():
 def test_a_training_class_without_clips_is_an_error():
     clips = Clips(np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32), np.array([3, 3]), ())
     with pytest.raises(AvgzslError, match="without clips"):
-        training.pool(clips, [3, 5], torch.device("cpu"))
+        batches.pool(clips, [3, 5], torch.device("cpu"))
 
 
 def test_initial_weights_follow_from_the_seed_alone():

@@ -11,7 +11,7 @@ import torch
 from test_data_cli import small_copy
 from tiny_models import tiny_clip as tiny_clip
 
-from avgzsl_bench import datasets, evaluate, features, files, plugins, records, training
+from avgzsl_bench import datasets, evaluate, features, files, plugins, records
 from avgzsl_bench.contracts import Method
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.importers import layout
@@ -47,9 +47,9 @@ def scores_of(trained, part, tmp_path):
     (tmp_path / "selection.json").write_text("{}")
     exam = examiner.validation() if part == "validation" else examiner.test(tmp_path / "selection.json")
     own = (elsewhere.SEED,)
-    rows = training.prepare(trained.method, training.everything(trained.stage.pool, trained.stage.text), exam.text, *own)[0]
-    whole = training.score(trained.method, exam.clips, rows, *own)
-    alone = training.score_modalities(trained.method, exam.clips, rows, *own)
+    rows = scoring.prepare(trained.method, batches.everything(trained.stage.pool, trained.stage.text), exam.text, *own)[0]
+    whole = scoring.score(trained.method, exam.clips, rows, *own)
+    alone = scoring.score_modalities(trained.method, exam.clips, rows, *own)
     tables = [whole, *alone.values()]
     return [table.double().numpy() for table in tables], np.array(exam.ids), np.array(exam.unseen), exam.label
 

@@ -107,7 +107,7 @@ class Mean(Method):
 
 def temporal_pool():
     clips = Clips(tokens("audio"), tokens("video"), np.arange(5), tuple("abcde"))
-    return training.pool(clips, range(5), CPU, SECONDS)
+    return batches.pool(clips, range(5), CPU, SECONDS)
 
 
 def method_of(**settings):
@@ -118,8 +118,8 @@ def test_scores_keep_the_order_of_the_clips(monkeypatch):
     monkeypatch.setattr(training, "TEMPORAL_CHUNK", 2)
     method, data = method_of(), temporal_pool()
     classes = ClassText(torch.zeros(5, 1, 2))
-    (rows,) = training.prepare(method, training.everything(data, classes), classes, 0)
-    assert training.score(method, data.clips, rows, 0)[:, 0].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+    (rows,) = scoring.prepare(method, batches.everything(data, classes), classes, 0)
+    assert scoring.score(method, data.clips, rows, 0)[:, 0].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
 
 
 def test_training_batches_hold_the_clips_of_their_labels():
@@ -158,7 +158,7 @@ def test_places_of_crops_follow_from_seed_stage_and_epoch(monkeypatch):
 def test_scored_clips_are_cropped_around_the_middle_to_lengths_of_their_own():
     limits = {"scoring_audio_tokens": 3, "scoring_video_tokens": 4}
     method, data = method_of(training_audio_tokens=5, training_video_tokens=8, **limits), temporal_pool()
-    training.score(method, data.clips, torch.zeros(5, 2), 0)
+    scoring.score(method, data.clips, torch.zeros(5, 2), 0)
     ((audio, first),) = method.scored
     assert audio == 3
     assert sorted(first) == [[0, 0], [1, 28], [2, 43], [3, 0], [4, 3]], "(clip, its first token)"

@@ -38,7 +38,7 @@ def loop(kind, **settings):
     rng = np.random.default_rng(0)
     clips = Clips(*(rng.standard_normal((40, 3)).astype(np.float32) for _ in range(2)), np.repeat(np.arange(4), 10), ())
     method = kind(TrainingSettings(batches_per_epoch=2, batch_size=8, **settings), Shapes(3, 3, 2, 4))
-    return training.Trainer(method, training.pool(clips, range(4), CPU), ClassText(torch.zeros(4, 1, 2)), 0, 1)
+    return training.Trainer(method, batches.pool(clips, range(4), CPU), ClassText(torch.zeros(4, 1, 2)), 0, 1)
 
 
 def test_every_turn_moves_its_own_part_on_a_batch_of_its_own():

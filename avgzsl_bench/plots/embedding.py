@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from avgzsl_bench import checkpoints, evaluation, identity, plugins, runner, training
+from avgzsl_bench import batches, checkpoints, evaluation, identity, plugins, runner, scoring
 from avgzsl_bench.board.measured import Group, Record
 from avgzsl_bench.contracts import Method, Tokens
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.plots import _paper, _subjects
+from avgzsl_bench.precision import PRECISIONS
 from avgzsl_bench.protocols._exams import Exam, Examiner, Stage
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def rebuild(record: Record, settings: Mapping[str, Any] | None = None, device: s
     trained = evaluation.training_of(weights, unsaid, settings or {})
     material = identity.Material(trained.setting)
     evaluation.check_same(material.identity(trained.setting.seed), trained.identity)
-    examiner = Examiner(material.splits, material.vectors, material.shared, trained.rules, runner.choose_device(device))
+    dtype = PRECISIONS[trained.setting.precision].dtype
+    examiner = Examiner(material.splits, material.vectors, material.shared, trained.rules, runner.choose_device(device), dtype)
     stage = examiner.stage(2)
     method = evaluation.loaded(examiner, material, stage, weights)
     return Rebuilt(method, examiner, stage, examiner.test(path.with_name("record.json")))
@@ -91,9 +93,9 @@ def space(record: Record, built: Rebuilt, classes: Sequence[str] = (), seed: int
     index = torch.from_numpy(_drawn(exam.label, chosen, seed))
     held = exam.clips._replace(audio=_some(exam.clips.audio, index), video=_some(exam.clips.video, index))
     key, fit = record["identity"]["seed"], record["selection"].get("classifier_epoch", 1) - 1
-    rows = training.prepare(built.method, training.everything(built.stage.pool, built.stage.text), exam.text, key)[fit]
+    rows = scoring.prepare(built.method, batches.everything(built.stage.pool, built.stage.text), exam.text, key)[fit]
     try:
-        learned, beside = training.embed(built.method, held, rows, key)
+        learned, beside = scoring.embed(built.method, held, rows, key)
     except NotImplementedError:
         raise AvgzslError(f"{record['identity']['method']} has no learned space (Method.embed); take another method") from None
     places = {own: i for i, own in enumerate(chosen)}

@@ -2,15 +2,17 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avgzsl_bench import calibration, metrics, training
+from avgzsl_bench import batches, calibration, metrics, scoring, training
 from avgzsl_bench.clips import TRAINING
 from avgzsl_bench.contracts import ClassText, Clips, Evaluation, Method, Rules, Settings, Shapes, Splits
 from avgzsl_bench.errors import AvgzslError
@@ -21,19 +23,21 @@ log = logging.getLogger(__name__)
 SCALE_WARNING = 1.5  # an absolute bias is carried from stage 1 to stage 2: warn when the scores' scale changes by more
 
 
-class Stage(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Stage:
     """One stage's training clips and classes."""
 
     number: int
-    pool: training.Pool
+    pool: batches.Pool
     ids: list[int]  # ascending ids of the training classes
     text: ClassText
 
 
-class Exam(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Exam:
     """Clips to score against seen and unseen classes together."""
 
-    clips: training.Held
+    clips: batches.Held
     ids_of_clips: tuple[str, ...]
     label: NDArray[np.int64]  # (clips,) class id
     seen: list[int]
@@ -65,41 +69,51 @@ class Examiner:
         shared: Mapping[str, tuple[int, int]],
         rules: Rules,
         device: torch.device,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.splits = splits
-        self.vectors = torch.from_numpy(text).to(device)  # (classes, texts, dim)
+        self.dtype = dtype
+        self.vectors = torch.from_numpy(text).to(device, dtype)  # (classes, texts, dim)
         self.shared = shared
         self.rules = rules
         self.device = device
+        self._held: WeakValueDictionary[object, Any] = WeakValueDictionary()  # for all runs that hold a part at a time
 
     def stage(self, number: int) -> Stage:
         """Stage 1 trains on the training classes, stage 2 on the validation classes too."""
+        if stage := self._held.get(number):
+            return stage
         first = number == 1
         subsets = ("train",) if first else TRAINING
         ids = self.splits.role_ids("train") if first else self.splits.role_ids("train", "validation_unseen")
-        pool = training.pool(self.splits.load(*subsets), ids, self.device, self.splits.features.seconds)
-        return Stage(number, pool, ids, ClassText(self.vectors[ids]))
+        pool = batches.pool(self.splits.load(*subsets), ids, self.device, self.splits.features.seconds, self.dtype)
+        self._held[number] = stage = Stage(number, pool, ids, ClassText(self.vectors[ids]))
+        return stage
 
     def validation(self) -> Exam:
         """The exam that selects."""
+        if exam := self._held.get("validation"):
+            return exam
         clips = self.splits.load("validation_seen", "validation_unseen")
-        return self._exam(clips, self.splits.role_ids("train"), self.splits.role_ids("validation_unseen"))
+        exam = self._exam(clips, self.splits.role_ids("train"), self.splits.role_ids("validation_unseen"))
+        self._held["validation"] = exam
+        return exam
 
     def test(self, selection: Path) -> Exam:
         """The final exam, opened only from a selection that is on disk."""
         clips = self.splits.unseal(selection)
         seen = self.splits.role_ids("train", "validation_unseen")
         video, shared = self.splits.sources(clips)
-        return self._exam(clips, seen, self.splits.role_ids("test_unseen"))._replace(video=video, shared=shared)
+        return replace(self._exam(clips, seen, self.splits.role_ids("test_unseen")), video=video, shared=shared)
 
     def _exam(self, clips: Clips, seen: list[int], unseen: list[int]) -> Exam:
         ids = sorted(seen + unseen)
-        counts = np.bincount(training.rows_of(clips.label, ids), minlength=len(ids))
+        counts = np.bincount(batches.rows_of(clips.label, ids), minlength=len(ids))
         empty = [self.splits.classes[ids[row]].name for row in np.flatnonzero(counts == 0)]
         if empty:
             raise AvgzslError(f"no clips of {', '.join(empty[:5])} to score: a mean over classes is undefined; import them")
         mask = torch.tensor([i in set(seen) for i in ids], device=self.device)
-        held = training.hold(clips, self.device, self.splits.features.seconds)
+        held = batches.hold(clips, self.device, self.splits.features.seconds, self.dtype)
         return Exam(held, clips.ids, clips.label, seen, unseen, ClassText(self.vectors[ids], mask))
 
     def build(self, kind: type[Method], settings: Settings, stage: Stage, *key: object) -> Method:
@@ -107,19 +121,25 @@ class Examiner:
         widths = self.splits.features
         texts, dim = self.vectors.shape[1:]
         shapes = Shapes(widths.audio, widths.video, dim, len(stage.ids), texts, self.shared)
-        return training.build(kind, settings, shapes, self.device, *key)
+        return training.build(kind, settings, shapes, self.device, *key).to(self.dtype)
 
-    def judge(self, method: Method, stage: Stage, exam: Exam, *key: object, fits: slice = slice(None)) -> list[Judged]:
-        """The decisions of each classifier that the method fits (of those in `fits`); of a method that fits none, one."""
-        rows = training.prepare(method, training.everything(stage.pool, stage.text), exam.text, *key)
+    def judge(
+        self, method: Method, stage: Stage, exam: Exam, *key: object, fits: slice = slice(None), rows: Tensor | None = None
+    ) -> list[Judged]:
+        """The decisions of each classifier that the method fits (of those in `fits`); of a method that fits none, one.
+
+        `rows` are those of `prepare`, where they are there already.
+        """
+        if rows is None:
+            rows = scoring.prepare(method, batches.everything(stage.pool, stage.text), exam.text, *key)
         return [self._judged(method, fit, exam, *key) for fit in rows[fits]]
 
     def _judged(self, method: Method, rows: Tensor, exam: Exam, *key: object) -> Judged:
-        decisions = self.decide(training.score(method, exam.clips, rows, *key), exam)
+        decisions = self.decide(scoring.score(method, exam.clips, rows, *key), exam)
         combines = type(method).scores_by_modality is not Method.scores_by_modality
         if self.rules == "corrected" or not combines:
             return Judged(decisions)
-        alone = training.score_modalities(method, exam.clips, rows, *key)
+        alone = scoring.score_modalities(method, exam.clips, rows, *key)
         return Judged(decisions, tuple(self.decide(scores, exam) for scores in alone.values()))
 
     def decide(self, scores: Tensor, exam: Exam) -> Decisions:
@@ -138,10 +158,10 @@ class Examiner:
         found = [calibration.grid_bias(one, exam.seen, exam.unseen, biases) for one in (judged.decisions, *judged.by_modality)]
         return float(np.mean([bias for bias, _ in found])), found[0][1]
 
-    def select(self, method: Method, stage: Stage, exam: Exam, *key: object) -> dict[str, Any]:
+    def select(self, method: Method, stage: Stage, exam: Exam, *key: object, rows: Tensor | None = None) -> dict[str, Any]:
         """The seen bias and its harmonic mean; of a method that fits classifiers those of the best, and its number of epochs."""
         fitted = []
-        for judged in self.judge(method, stage, exam, *key):
+        for judged in self.judge(method, stage, exam, *key, rows=rows):
             bias, value = self.calibrate(judged, exam, method.reference_biases)
             fitted.append({"seen_bias": bias, "value": value, "score_scale": calibration.score_scale(judged.decisions)})
         best = max(range(len(fitted)), key=lambda fit: (fitted[fit]["value"], -fit))

@@ -3,10 +3,11 @@
 Protocol of AVCA (Mercea et al., CVPR 2022) with what leaks or guesses removed; `--rules reference` keeps the old behaviour.
 """
 
+import hashlib
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,25 +15,38 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from avgzsl_bench import training
-from avgzsl_bench.contracts import Evaluation, Method, Protocol, Run, Settings, Splits
+from avgzsl_bench import batches
+from avgzsl_bench.contracts import Evaluation, Method, Protocol, Rules, Run, Settings, Splits
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.files import write_whole
+from avgzsl_bench.lockstep import Fitting, Outcome, Steps
+from avgzsl_bench.precision import Precision
 from avgzsl_bench.protocols._exams import Exam, Examiner, Stage
+from avgzsl_bench.training import Trainer
+
+SAVING_SHARE = 20  # times as long as a checkpoint took, at least, until the next one
 
 
 @dataclass
-class Progress:
-    """What stage 1 has found for one candidate; written with every checkpoint."""
+class Trial:
+    """Stage 1 of one candidate: what it has found so far, written with every checkpoint."""
 
-    best: dict[str, Any] | None = None
+    index: int
+    settings: Settings
+    trainer: Trainer
+    best: dict[str, Any] = field(default_factory=dict)
     drops: list[int] = field(default_factory=list)
 
     def note(self, found: dict[str, Any]) -> None:
         """Keep the first epoch with the highest harmonic mean."""
-        if self.best is None or found["value"] > self.best["value"]:
+        if not self.best or found["value"] > self.best["value"]:
             self.best = found
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resume needs."""
+        return {"trainer": self.trainer.state_dict(), "best": self.best, "drops": self.drops}
 
 
 class GZSL(Protocol):
@@ -40,33 +54,47 @@ class GZSL(Protocol):
 
     version = 1
 
-    def run(self, splits: Splits, text: NDArray[np.float32], shared: Mapping[str, tuple[int, int]], run: Run) -> Evaluation:
+    def __init__(
+        self,
+        splits: Splits,
+        text: NDArray[np.float32],
+        shared: Mapping[str, tuple[int, int]],
+        rules: Rules,
+        precision: Precision,
+        device: torch.device,
+    ) -> None:
+        self.examiner = Examiner(splits, text, shared, rules, device, precision.dtype)
+        self.precision = precision
+        self.text_sha256 = hashlib.sha256(text.tobytes()).hexdigest()
+
+    def run(self, run: Run) -> Steps[Evaluation]:
         """Raises AvgzslError for a class without clips, a diverged loss and scores that are not numbers."""
-        return _Session(splits, text, shared, run).evaluate()
+        return _Session(self.examiner, self.precision, run).evaluate()
 
 
 class _Session:
     """One run of the protocol; `folder` holds all that survives a kill: checkpoint.pt, then selection.json."""
 
-    def __init__(self, splits: Splits, text: NDArray[np.float32], shared: Mapping[str, tuple[int, int]], run: Run) -> None:
-        self.examiner = Examiner(splits, text, shared, run.rules, run.device)
+    def __init__(self, examiner: Examiner, precision: Precision, run: Run) -> None:
+        self.examiner = examiner
+        self.precision = precision
         self.settings = run.candidates or (run.settings,)
         self.job = run
-        self.candidate = 0  # the one that is being trained
-        self.cost = {"train_seconds": 0.0, "evaluate_seconds": 0.0}
+        self.cost: dict[str, Any] = {"train_seconds": 0.0, "evaluate_seconds": 0.0, "runs_at_once": 1, "compiled": False}
         self.checkpoint = run.folder / "checkpoint.pt"
         self.selection = run.folder / "selection.json"
+        self.saving = 0.0  # seconds that the last checkpoint took
+        self.saved = time.perf_counter()  # when
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> Steps[Evaluation]:
         """Select, retrain, unseal, score."""
-        chosen = self._written_selection() or self._select()
-        self.candidate = chosen["candidate"]
-        settings = self.settings[self.candidate]
-        method, stage = self._retrain(chosen, settings)
+        chosen = self._written_selection() or (yield from self._select())
+        method, stage = yield from self._retrain(chosen, self.settings[chosen["candidate"]])
         exam = self.examiner.test(self.selection)
         fit = chosen.get("classifier_epoch", 1)
+        rows = yield from self._fitted(method, stage, exam)
         with self._timed("evaluate_seconds"):
-            (judged,) = self.examiner.judge(method, stage, exam, self.job.seed, fits=slice(fit - 1, fit))
+            (judged,) = self.examiner.judge(method, stage, exam, self.job.seed, fits=slice(fit - 1, fit), rows=rows)
         who = "" if self.job.method.floor else f"{self.job.name}, seed {self.job.seed}"
         cost = {**self.cost, "parameters": sum(part.numel() for part in method.parameters())}
         weights = {name: value.detach().cpu().clone() for name, value in method.state_dict().items()}
@@ -74,18 +102,14 @@ class _Session:
 
     # selection (stage 1)
 
-    def _select(self) -> dict[str, Any]:
+    def _select(self) -> Steps[dict[str, Any]]:
         on_test = self.job.selection == "test"
         if on_test:
             # the declaration that opens the test set: selected on test, and the record says so
             write_whole(self.selection, json.dumps({"split": "test", "epoch": None}))
         stage = self.examiner.stage(2 if on_test else 1)
         exam = self.examiner.test(self.selection) if on_test else self.examiner.validation()
-        state = self._restore(1)
-        finished: list[dict[str, Any]] = state["finished"] if state else []
-        for index in range(len(finished), len(self.settings)):
-            resumed = state if state and state["candidate"] == index else None
-            finished.append(self._try(index, stage, exam, finished, resumed))
+        finished = yield from self._try(stage, exam)
         winner = max(range(len(finished)), key=lambda index: (finished[index]["value"], -index))
         chosen = {
             "split": self.job.selection,
@@ -97,39 +121,46 @@ class _Session:
         write_whole(self.selection, json.dumps(chosen, indent=1, allow_nan=False) + "\n")
         return chosen
 
-    def _try(
-        self, index: int, stage: Stage, exam: Exam, finished: list[dict[str, Any]], state: dict[str, Any] | None
-    ) -> dict[str, Any]:
-        """Stage 1 for one candidate: train, score validation after every epoch, keep the best epoch and its bias."""
-        self.candidate, settings = index, self.settings[index]
-        trainer = self._trainer(stage, settings)
-        progress = Progress()
-        if state and state["trainer"]:
-            self._resume(trainer, state)
-            progress = Progress(state["best"], state["drops"])
-        epochs = getattr(settings, "epochs", 0)  # an untrained method has none
-        for epoch in self._epochs(trainer, epochs):
-            losses = self._train(trainer)
-            value = None
-            if self._is_scored(epoch, epochs, settings):
-                found = self._examine(epoch, trainer, stage, exam)
-                value = found["value"]
-                progress.note(found)
-                if trainer.schedule(value):
-                    progress.drops.append(epoch)
-            self._report(1, trainer, epochs, losses, value)
-            extra = {"candidate": index, "best": progress.best, "drops": progress.drops, "finished": finished}
-            self._save(1, trainer, extra)
-        assert progress.best is not None
-        drops = [epoch for epoch in progress.drops if epoch < progress.best["epoch"]]
-        return {**progress.best, "learning_rate_drops": drops}
+    def _try(self, stage: Stage, exam: Exam) -> Steps[list[dict[str, Any]]]:
+        """Stage 1 for every candidate, side by side: train, score validation, keep the best epoch and its bias."""
+        trials = [Trial(index, settings, self._trainer(stage, settings)) for index, settings in enumerate(self.settings)]
+        if state := self._restore(1):
+            for trial, kept in zip(trials, state["trials"], strict=True):
+                self._resume(trial.trainer, kept["trainer"])
+                trial.best, trial.drops = kept["best"], kept["drops"]
+        while open_ := [trial for trial in trials if not self._done(trial)]:
+            losses = yield from self._train([trial.trainer for trial in open_])
+            for trial, terms in zip(open_, losses, strict=True):
+                yield from self._judge(trial, terms, stage, exam)
+            self._save(1, {"trials": [trial.state_dict() for trial in trials]}, last=all(map(self._done, trials)))
+        return [
+            {**trial.best, "learning_rate_drops": [epoch for epoch in trial.drops if epoch < trial.best["epoch"]]}
+            for trial in trials
+        ]
+
+    def _done(self, trial: Trial) -> bool:
+        """Whether all epochs are done; an untrained method, which has none, is scored once, at epoch 0."""
+        return bool(trial.best) and trial.trainer.epochs >= getattr(trial.settings, "epochs", 0)
+
+    def _judge(self, trial: Trial, losses: dict[str, float], stage: Stage, exam: Exam) -> Steps[None]:
+        """Score validation after an epoch, if it is the turn for it, and report the epoch."""
+        epochs, trainer = getattr(trial.settings, "epochs", 0), trial.trainer
+        value = None
+        if self._is_scored(trainer.epochs, epochs, trial.settings):
+            found = yield from self._examine(trainer, stage, exam)
+            value = found["value"]
+            trial.note(found)
+            if trainer.schedule(value):
+                trial.drops.append(trainer.epochs)
+        self._report(1, trial.index, trainer, epochs, losses, value)
 
     def _is_scored(self, epoch: int, epochs: int, settings: Settings) -> bool:
         return epoch == epochs or epoch % getattr(settings, "score_every", 1) == 0
 
-    def _examine(self, epoch: int, trainer: training.Trainer, stage: Stage, exam: Exam) -> dict[str, Any]:
+    def _examine(self, trainer: Trainer, stage: Stage, exam: Exam) -> Steps[dict[str, Any]]:
+        rows = yield from self._fitted(trainer.method, stage, exam)
         with self._timed("evaluate_seconds"):
-            return {"epoch": epoch, **self.examiner.select(trainer.method, stage, exam, self.job.seed)}
+            return {"epoch": trainer.epochs, **self.examiner.select(trainer.method, stage, exam, self.job.seed, rows=rows)}
 
     def _search(self, winner: int, finished: list[dict[str, Any]]) -> dict[str, Any] | None:
         if not self.job.candidates:
@@ -148,45 +179,61 @@ class _Session:
 
     # retraining (stage 2)
 
-    def _retrain(self, chosen: dict[str, Any], settings: Settings) -> tuple[Method, Stage]:
+    def _retrain(self, chosen: dict[str, Any], settings: Settings) -> Steps[tuple[Method, Stage]]:
         stage = self.examiner.stage(2)
         trainer = self._trainer(stage, settings)
         if state := self._restore(2):
-            self._resume(trainer, state)
+            self._resume(trainer, state["trainer"])
         follows = self.job.rules == "reference" and chosen["split"] == "validation" and trainer.schedules
         exam = self.examiner.validation() if follows else None
-        for epoch in self._epochs(trainer, chosen["epoch"]):
-            losses = self._train(trainer)
-            value = None
+        while trainer.epochs < chosen["epoch"]:
+            (losses,) = yield from self._train([trainer])
+            epoch, value = trainer.epochs, None
             if exam and self._is_scored(epoch, chosen["epoch"], settings):
-                value = self._examine(epoch, trainer, stage, exam)["value"]
+                value = (yield from self._examine(trainer, stage, exam))["value"]
                 trainer.schedule(value)
             elif not exam and epoch in chosen["learning_rate_drops"]:
                 trainer.drop()
-            self._report(2, trainer, chosen["epoch"], losses, value)
-            self._save(2, trainer, {})
+            self._report(2, chosen["candidate"], trainer, chosen["epoch"], losses, value)
+            self._save(2, {"trainer": trainer.state_dict()}, last=epoch == chosen["epoch"])
+        if not trainer.method.turns:
+            self._report(2, chosen["candidate"], trainer, 0, {}, None)
         return trainer.method, stage
 
     # what both stages share
 
-    def _trainer(self, stage: Stage, settings: Settings) -> training.Trainer:
+    def _trainer(self, stage: Stage, settings: Settings) -> Trainer:
         # selection on test replays stage 1's trajectory in stage 2: the released KDA reports the very epoch it selects
         number = 1 if self.job.selection == "test" else stage.number
         method = self.examiner.build(self.job.method, settings, stage, self.job.seed)
-        return training.Trainer(method, stage.pool, stage.text, self.job.seed, number)
+        return Trainer(method, stage.pool, stage.text, self.job.seed, number, self.precision.autocast)
 
-    def _epochs(self, trainer: training.Trainer, epochs: int) -> Iterator[int]:
-        """Completed-epoch numbers still to reach; an untrained method is scored once, at epoch 0."""
-        if not trainer.method.turns:
-            return iter((0,))
-        return iter(range(trainer.epochs + 1, epochs + 1))
+    def _train(self, trainers: list[Trainer]) -> Steps[list[dict[str, float]]]:
+        """One epoch of each; of an untrained method nothing."""
+        if not trainers[0].method.turns:
+            return [{} for _ in trainers]
+        outcomes = yield trainers
+        self._note("train_seconds", outcomes)
+        self.cost["compiled"] = bool(trainers[0].compiled)
+        return [outcome.checked for outcome in outcomes]
 
-    def _train(self, trainer: training.Trainer) -> dict[str, float]:
-        with self._timed("train_seconds"):
-            return trainer.epoch() if trainer.method.turns else {}
+    def _fitted(self, method: Method, stage: Stage, exam: Exam) -> Steps[Tensor | None]:
+        """The rows of `prepare`, for a method that fits classifiers in it: that takes as long as training."""
+        if not method.classifier_epochs:
+            return None
+        (outcome,) = yield [Fitting(method, batches.everything(stage.pool, stage.text), exam.text, (self.job.seed,))]
+        self._note("evaluate_seconds", [outcome])
+        rows: Tensor = outcome.checked
+        return rows
 
-    def _report(self, stage: int, trainer: training.Trainer, epochs: int, losses: dict[str, float], value: float | None) -> None:
-        tried = self.job.grid[self.candidate] if self.job.grid else {}
+    def _note(self, name: str, outcomes: Sequence[Outcome]) -> None:
+        self.cost[name] += sum(outcome.seconds for outcome in outcomes)
+        self.cost["runs_at_once"] = max(self.cost["runs_at_once"], *(outcome.at_once for outcome in outcomes))
+
+    def _report(
+        self, stage: int, candidate: int, trainer: Trainer, epochs: int, losses: dict[str, float], value: float | None
+    ) -> None:
+        tried = self.job.grid[candidate] if self.job.grid else {}
         logs = {"stage": stage, "epochs": epochs, "searched": tried, "losses": losses, "harmonic_mean": value, **self.cost}
         self.job.report(trainer.epochs, logs)
 
@@ -200,10 +247,16 @@ class _Session:
 
     # checkpoints
 
-    def _save(self, stage: int, trainer: training.Trainer, extra: dict[str, Any]) -> None:
+    def _save(self, stage: int, state: dict[str, Any], last: bool) -> None:
+        """Write a checkpoint, unless that would take more than a small share of the time; the last epoch's is always written."""
+        start = time.perf_counter()
+        if not last and start - self.saved < SAVING_SHARE * self.saving:
+            return
         buffer = io.BytesIO()
-        torch.save({"stage": stage, "trainer": trainer.state_dict(), "cost": self.cost, **extra}, buffer)
+        torch.save({"stage": stage, "cost": self.cost, **state}, buffer)
         write_whole(self.checkpoint, buffer.getvalue())
+        self.saved = time.perf_counter()
+        self.saving = self.saved - start
 
     def _restore(self, stage: int) -> dict[str, Any] | None:
         """The checkpoint, if it is of this stage; read to the host, since loading moves each part where it belongs."""
@@ -217,9 +270,9 @@ class _Session:
             said = " ".join(str(error).split())[:200]
             raise AvgzslError(f"checkpoint {self.checkpoint} cannot be read ({said}); remove it to start again") from error
 
-    def _resume(self, trainer: training.Trainer, state: dict[str, Any]) -> None:
+    def _resume(self, trainer: Trainer, state: dict[str, Any]) -> None:
         try:
-            trainer.load_state_dict(state["trainer"])
+            trainer.load_state_dict(state)
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
             raise AvgzslError(f"checkpoint {self.checkpoint} does not fit this method; remove it to start again") from error
 

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
-from avgzsl_bench import training
+from avgzsl_bench import batches
 from avgzsl_bench.contracts import Clips
 from avgzsl_bench.testing.kit import Skip
 from avgzsl_bench.testing.subject import Subject
@@ -69,7 +69,7 @@ def _zero_shot(subject: Subject, seed: int, texts: list[int], clips: Clips) -> N
     method, _ = subject.trained(seed)
     classes = subject.candidates(texts)
     scores = subject.exam(method, clips, classes, seed)[:, ~classes.seen]  # (clips, classes)
-    label = training.rows_of(clips.label, subject.unseen)
+    label = batches.rows_of(clips.label, subject.unseen)
     best = scores == scores.max(dim=1, keepdim=True).values
     right = (best / best.sum(dim=1, keepdim=True))[torch.arange(len(label)), torch.from_numpy(label)]
     return np.bincount(label, right.double().numpy()) / np.bincount(label)

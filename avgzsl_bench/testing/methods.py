@@ -6,11 +6,10 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import functional_call, grad, stack_module_state, vmap
 
+from avgzsl_bench import stacking
 from avgzsl_bench.contracts import Batch, Method
 from avgzsl_bench.errors import AvgzslError
-from avgzsl_bench.layers import reseed
 from avgzsl_bench.testing import controls
 from avgzsl_bench.testing.kit import Skip
 from avgzsl_bench.testing.settings import refuse_unknown
@@ -75,60 +74,13 @@ def lowers_its_losses_in_training(subject: Subject) -> None:
 
 
 def stacked_copies_equal_each_alone(subject: Subject) -> None:
-    """`vmap(grad(losses))` over two stacked copies gives the gradients and buffers of each alone, dropout included."""
-    for turn in _that_trains(subject).turns:
-        gradients, buffers = _stacked(subject, _two(subject), turn)
-        for copy, method in enumerate(_two(subject)):
-            alone = _gradients(method, subject, turn)
-            steepest = max(gradient.abs().max().item() for gradient in alone.values())  # the rest may be rounding around zero
-            for name, gradient in alone.items():
-                _assert_near(gradients[name][copy], gradient, steepest, f"the gradient of {name} (turn {turn!r})")
-            for name, buffer in method.named_buffers():
-                _assert_near(buffers[name][copy], buffer, 1.0, f"the buffer {name} after turn {turn!r}")
-
-
-def _two(subject: Subject) -> list[Method]:
-    methods = [subject.build(seed).train() for seed in (0, 1)]
-    for seed, method in enumerate(methods):
-        reseed(method, seed)
-    return methods
-
-
-def _stacked(subject: Subject, methods: list[Method], turn: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    batch, classes = subject.batch, subject.classes  # made here: what is mapped over can gather nothing
-
-    def total(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
-        terms = functional_call(methods[0], (parameters, buffers), (batch, classes, turn))
-        return sum(terms.values(), torch.zeros(()))
-
-    parameters, buffers = stack_module_state(methods)
-    if not parameters:
+    """Two stacked copies on batches of their own have the gradients and buffers of each alone, dropout included (float64)."""
+    method = _that_trains(subject)
+    if not list(method.parameters()):
         raise Skip("has no parameters")
-    try:
-        return vmap(grad(total))(parameters, buffers), buffers
-    except RuntimeError as error:
-        said = str(error).partition(". ")[0]
-        raise AssertionError(
-            "vmap(grad(losses)) does not run: draw only through layers.Dropout and layers.Noise, and use no .item(), boolean "
-            f"masks or branches on values ({said})"
-        ) from error
-
-
-def _gradients(method: Method, subject: Subject, turn: str) -> dict[str, Tensor]:
-    terms = method(subject.batch, subject.classes, turn)
-    if terms:
-        torch.autograd.backward(list(terms.values()))
-    return {
-        name: torch.zeros_like(part) if part.grad is None else part.grad
-        for name, part in method.named_parameters()
-        if part.requires_grad
-    }
-
-
-def _assert_near(together: Tensor, alone: Tensor, scale: float, what: str) -> None:
-    far = (together.double() - alone.double()).abs()
-    allowed = 1e-3 * alone.double().abs() + 1e-4 * scale  # float32: sums are taken in another order, on each processor in its own
-    assert (far <= allowed).all(), f"{what} is off by {far.max().item():.2g} when two copies are stacked"
+    said = stacking.check([subject.build(seed) for seed in (0, 1)], [subject.drawn(key) for key in (0, 1)], subject.classes)
+    hint = "draw only through layers.Dropout and layers.Noise, and use no .item(), boolean masks or branches on values"
+    assert not said, f"{said} when two copies are stacked; {hint}"
 
 
 def gives_finite_scores_without_gradient(subject: Subject) -> None:

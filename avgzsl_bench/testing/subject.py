@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avgzsl_bench import config, datasets, plugins, training
+from avgzsl_bench import batches, config, datasets, plugins, scoring, training
 from avgzsl_bench.contracts import ABSENT, Batch, ClassText, Clips, Method, Settings, Shapes, Splits, Training
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.identity import Material
@@ -70,10 +70,10 @@ class Subject:
         self.unseen = self.splits.role_ids("test_unseen")
 
     @cached_property
-    def pool(self) -> training.Pool:
+    def pool(self) -> batches.Pool:
         """Stage 2's training clips."""
         clips = self.splits.load("train", "validation_seen", "validation_unseen")
-        return training.pool(clips, self.seen, CPU, self.splits.features.seconds)
+        return batches.pool(clips, self.seen, CPU, self.splits.features.seconds)
 
     @cached_property
     def test_clips(self) -> Clips:
@@ -97,13 +97,17 @@ class Subject:
     @property
     def training(self) -> Training:
         """What `prepare` is given."""
-        return training.everything(self.pool, self.classes)
+        return batches.everything(self.pool, self.classes)
 
     @cached_property
     def batch(self) -> Batch:
         """A small training batch."""
-        chosen, others = training.draw(self.pool, CLIPS, torch.tensor(0, dtype=torch.int32))
-        return training.batch_of(self.pool, chosen, others if "negatives" in self.kind.needs else None)
+        return self.drawn(0)
+
+    def drawn(self, key: int) -> Batch:
+        """A small training batch of its own key."""
+        chosen, others = batches.draw(self.pool, CLIPS, torch.tensor(key, dtype=torch.int32))
+        return batches.batch_of(self.pool, chosen, others if "negatives" in self.kind.needs else None)
 
     @property
     def clips(self) -> Batch:
@@ -140,13 +144,13 @@ class Subject:
 
     def exam(self, method: Method, clips: Clips, classes: ClassText, seed: int) -> Tensor:
         """Scores (clips, classes) as the protocol computes them; of several classifiers, of the last."""
-        rows = training.prepare(method, self.training, classes, seed)[-1]
-        held = training.hold(clips, CPU, self.splits.features.seconds)
-        return training.score(method, held, rows, seed)
+        rows = scoring.prepare(method, self.training, classes, seed)[-1]
+        held = batches.hold(clips, CPU, self.splits.features.seconds)
+        return scoring.score(method, held, rows, seed)
 
     def fits(self, method: Method, classes: ClassText) -> Tensor:
         """What `prepare` gives for candidate classes, (fits, classes, ...), in evaluation mode and with one key."""
-        return training.prepare(method, self.training, classes, "kit")
+        return scoring.prepare(method, self.training, classes, "kit")
 
     def prepare(self, method: Method, classes: ClassText) -> Tensor:
         """Rows of candidate classes (classes, ...); of several classifiers, the last."""

@@ -41,7 +41,7 @@ def loop(tmp_path_factory) -> training.Trainer:
     settings = Tcaf.Settings(**{**recipe.settings, "batches_per_epoch": STEPS})
     method = training.build(Tcaf, settings, Shapes(AUDIO, VIDEO, TEXT, CLASSES), DEVICE, 0)
     text = F.normalize(torch.randn(CLASSES, 1, TEXT, generator=torch.Generator().manual_seed(0)), dim=2)
-    data = training.pool(clips, range(CLASSES), DEVICE, SECONDS)
+    data = batches.pool(clips, range(CLASSES), DEVICE, SECONDS)
     return training.Trainer(method, data, ClassText(text.to(DEVICE)), 0, 1)
 
 

@@ -48,7 +48,7 @@ def trainer(name: str) -> training.Trainer:
     width = TEXT.get(chosen.features, 300)
     method = training.build(kind, settings, Shapes(sizes.audio, sizes.video, width, CLASSES), DEVICE, 0)
     text = torch.nn.functional.normalize(torch.randn(CLASSES, 1, width, generator=torch.Generator().manual_seed(0)), dim=-1)
-    pool = training.pool(clips, range(CLASSES), DEVICE, sizes.seconds)
+    pool = batches.pool(clips, range(CLASSES), DEVICE, sizes.seconds)
     return training.Trainer(method, pool, ClassText(text.to(DEVICE)), 0, 1)
 
 

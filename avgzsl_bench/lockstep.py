@@ -1,0 +1,234 @@
+"""Runs side by side: each says what it needs computed next, and what is alike is computed at once.
+
+A run is a generator: it yields pieces of work, an epoch of a `Trainer` or a `Fitting`, and is sent an `Outcome` for each.
+"""
+
+import logging
+import time
+from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import torch
+
+from avgzsl_bench import compiling, scoring, stacking
+from avgzsl_bench.batches import batch_of, draw
+from avgzsl_bench.contracts import Batch, ClassText, Method, Training
+from avgzsl_bench.sequences import Limits
+from avgzsl_bench.training import Loop, Trainer, build
+
+log = logging.getLogger(__name__)
+
+Key = TypeVar("Key", bound=Hashable)
+Result = TypeVar("Result")
+CHECKED = 16  # clips with which it is checked that stacking changes nothing
+
+
+class Fitting(NamedTuple):
+    """A call of `prepare`, for methods that fit classifiers in it."""
+
+    method: Method
+    training: Training
+    classes: ClassText
+    key: tuple[object, ...]
+
+
+class Outcome(NamedTuple):
+    """What came of a piece of work: mean losses of an epoch, or rows (fits, classes, ...); its share of the time taken."""
+
+    value: Any
+    seconds: float
+    at_once: int  # pieces that were computed together
+
+    @property
+    def checked(self) -> Any:
+        """The value. Raises the error if there is one instead."""
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value
+
+
+Work = Trainer | Fitting
+Steps = Generator[Sequence[Work], Sequence[Outcome], Result]
+
+
+@dataclass(eq=False)
+class _Run(Generic[Key, Result]):
+    key: Key
+    steps: Steps[Result]
+    works: Sequence[Work] = ()
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+
+class Lockstep:
+    """Computes runs, at most `width` at once; how many fit the memory is found out."""
+
+    def __init__(self, width: int, compile_: str = "off", record: bool = True) -> None:
+        self.width = width
+        self.compile = compile_
+        self.record = record
+        self.loops: dict[tuple[int, ...], Loop] = {}
+        self.fresh: dict[tuple[int, ...], list[dict[str, Any]]] = {}  # states from before the first epoch of a stack
+        self.verdicts: dict[tuple[object, ...], str] = {}
+
+    def results(self, runs: Mapping[Key, Steps[Result]]) -> Iterator[tuple[Key, Result | Exception]]:
+        """Every run's result or error, as each ends. The first goes on until it ends, and takes along whatever is alike."""
+        waiting = [_Run(key, steps) for key, steps in runs.items()]
+        started: list[_Run[Key, Result]] = []
+        try:
+            while waiting or started:
+                while waiting and len(started) < self.width:
+                    started.append(waiting.pop(0))
+                    yield from self._advance(started[-1], started, None)
+                if started:
+                    self._compute(started)
+                for run in [run for run in started if len(run.outcomes) == len(run.works)]:
+                    yield from self._advance(run, started, [run.outcomes[place] for place in range(len(run.works))])
+        finally:
+            for steps in runs.values():
+                steps.close()
+
+    def _advance(
+        self, run: _Run[Key, Result], started: list[_Run[Key, Result]], outcomes: Sequence[Outcome] | None
+    ) -> Iterator[tuple[Key, Result | Exception]]:
+        try:
+            run.works, run.outcomes = next(run.steps) if outcomes is None else run.steps.send(outcomes), {}
+        except StopIteration as done:
+            started.remove(run)
+            yield run.key, done.value
+        except Exception as error:
+            started.remove(run)
+            yield run.key, error
+
+    def _compute(self, started: Sequence[_Run[Key, Result]]) -> None:
+        """What the first run waits for, with all that others wait for and that is alike."""
+        open_ = [(run, place) for run in started for place in range(len(run.works)) if place not in run.outcomes]
+        first = open_[0][0]
+        groups: list[list[tuple[_Run[Key, Result], int]]] = []
+        for run, place in open_:
+            work = run.works[place]
+            fitting = (g for g in groups if len(g) < self.width and self._alike(g[0][0].works[g[0][1]], work))
+            group = next(fitting, None)
+            if group is not None:
+                group.append((run, place))
+            elif run is first:
+                groups.append([(run, place)])
+        for group in groups:
+            works = [run.works[place] for run, place in group]
+            for (run, place), outcome in zip(group, self._outcomes(works), strict=True):
+                run.outcomes[place] = outcome
+
+    def _outcomes(self, works: Sequence[Any]) -> list[Outcome]:
+        start = time.perf_counter()
+        try:
+            values = self._fits(works) if isinstance(works[0], Fitting) else self._epochs(works)
+        except torch.OutOfMemoryError as error:
+            if len(works) > 1:
+                return self._fewer(works)
+            values = [error]
+        except Exception as error:
+            values = [error] * len(works)
+        _wait(works[0])
+        share = (time.perf_counter() - start) / len(works)
+        return [Outcome(value, share, len(works)) for value in values]
+
+    def _epochs(self, trainers: Sequence[Trainer]) -> list[Any]:
+        for trainer in trainers:
+            if trainer.compiled is None:
+                trainer.compiled = compiling.pays(trainers[0]) if self.compile == "auto" else self.compile == "on"
+        key = tuple(id(trainer) for trainer in trainers)
+        if key not in self.loops:
+            self._forget(trainers)
+            if len(trainers) > 1:
+                self.fresh[key] = [trainer.state_dict() for trainer in trainers]
+            self.loops[key] = Loop(trainers, self.record)
+        losses = self.loops[key].epoch()
+        self.fresh.pop(key, None)
+        return losses
+
+    def _forget(self, trainers: Sequence[Trainer]) -> None:
+        """Drop the loops that any of these trainers was part of."""
+        own = {id(trainer) for trainer in trainers}
+        for key in [key for key in self.loops if own & set(key)]:
+            loop = self.loops.pop(key)
+            if loop.stack:
+                loop.stack.release()
+
+    def _fewer(self, works: Sequence[Any]) -> list[Outcome]:
+        """The same in two halves, from where it began, and no more at once from now on."""
+        key = tuple(id(work) for work in works)
+        self.width = len(works) // 2
+        log.warning("warning: %d at once do not fit the memory of the device; going on with %d", len(works), self.width)
+        if isinstance(works[0], Trainer):
+            self._forget(works)
+            for trainer, state in zip(works, self.fresh.pop(key), strict=True):
+                trainer.load_state_dict(state)
+        torch.cuda.empty_cache()
+        return [outcome for half in (works[: self.width], works[self.width :]) for outcome in self._outcomes(half)]
+
+    def _fits(self, fittings: Sequence[Fitting]) -> list[Any]:
+        first = fittings[0]
+        if len(fittings) == 1:
+            return [scoring.prepare(first.method, first.training, first.classes, *first.key)]
+        return list(stacking.prepare([(fit.method, fit.key) for fit in fittings], first.training, first.classes))
+
+    def _alike(self, one: Work, other: Work) -> bool:
+        if isinstance(one, Trainer) and isinstance(other, Trainer):
+            same = one.data is other.data and one.classes is other.classes
+            if not same or (one.autocast, one.compiled) != (other.autocast, other.compiled):
+                return False
+            return stacking.alike(one.method, other.method) and not self._verdict(one, other)
+        if isinstance(one, Fitting) and isinstance(other, Fitting):
+            # what could be trained together can be fitted together, if `prepare` is written for it
+            same = one.classes is other.classes and one.training.classes is other.training.classes
+            return same and one.method.fits_stacked and one.method.settings == other.method.settings
+        return False
+
+    def _verdict(self, one: Trainer, other: Trainer) -> str:
+        """What stacking would change, found out once for a kind of method and for the settings that differ."""
+        varying = tuple(n for n in type(one.method.settings).model_fields if _differ(one.method, other.method, n))
+        key = (type(one.method), id(one.data), varying)
+        if key not in self.verdicts:
+            methods = [
+                build(type(t.method), t.method.settings, t.method.shapes, _device(t), "check", i)
+                for i, t in enumerate((one, other))
+            ]
+            said = stacking.check(methods, [_sample(one, 0), _sample(other, 1)], one.classes)
+            self.verdicts[key] = said
+            if said:
+                log.info("%s is trained one run at a time: %s", type(one.method).__name__, said)
+                self.width = 1
+        return self.verdicts[key]
+
+
+def alone(steps: Steps[Result]) -> Result:
+    """The result of one run by itself."""
+    ((_, result),) = Lockstep(1).results({0: steps})
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def _differ(one: Method, other: Method, name: str) -> bool:
+    return bool(getattr(one.settings, name) != getattr(other.settings, name))
+
+
+def _device(trainer: Trainer) -> torch.device:
+    return trainer.data.label.device
+
+
+def _wait(work: Work) -> None:
+    device = _device(work) if isinstance(work, Trainer) else work.classes.vectors.device
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _sample(trainer: Trainer, number: int) -> Batch:
+    """A few training clips."""
+    data, method = trainer.data, trainer.method
+    key = torch.tensor(number, dtype=torch.int32, device=_device(trainer))
+    chosen, others = draw(data, CHECKED, key)
+    if not data.clips.temporal:
+        return batch_of(data, chosen, others if "negatives" in method.needs else None)
+    limits = Limits(method.settings.training_audio_tokens, method.settings.training_video_tokens)
+    return data.clips.batch(chosen.cpu(), limits)._replace(label=data.label[chosen])

@@ -1,0 +1,213 @@
+"""Several copies of a method as one: their weights lie in one storage, and one mapped call computes the losses of all.
+
+What differs from copy to copy is data to the mapped call: weights, statistics, keys of randomness, batches, and settings that
+are plain numbers, such as the weight of a loss term.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from avgzsl_bench.contracts import ABSENT, Batch, ClassText, Loss, Method, TrainingSettings
+from avgzsl_bench.layers import reseed
+
+# what only the loop reads of the settings, for each trainer by itself; the batches must have one size
+LOOP_FIELDS = TrainingSettings.model_fields.keys() - {"batch_size", "batches_per_epoch", "combine", "text_normalise"}
+
+
+class Stack:
+    """Methods whose parameters and buffers become views of stacked storage, so that each can still be used by itself."""
+
+    def __init__(self, methods: Sequence[Method]) -> None:
+        self.methods = methods
+        self.base = methods[0]  # its code speaks for all
+        self.parameters = {
+            name: torch.stack([method.get_parameter(name).detach() for method in methods]).requires_grad_(own.requires_grad)
+            for name, own in self.base.named_parameters()
+        }
+        self.buffers = {
+            name: torch.stack([method.get_buffer(name) for method in methods]) for name, _ in self.base.named_buffers()
+        }
+        for place, method in enumerate(methods):
+            for name, stacked in self.parameters.items():
+                method.get_parameter(name).data = stacked.detach()[place]
+            for name, stacked in self.buffers.items():
+                owner, _, own = name.rpartition(".")
+                method.get_submodule(owner)._buffers[own] = stacked[place]
+        self.shared, self.varying = _settings(methods)
+
+    def losses(self, batch: Batch, classes: ClassText, turn: str) -> dict[str, Tensor]:
+        """The terms of every copy, (copies,) each; the parts of `batch` are (copies, ...), those of `classes` common."""
+
+        def of_one(
+            parameters: dict[str, Tensor], buffers: dict[str, Tensor], varying: dict[str, Tensor], own: Batch
+        ) -> dict[str, Tensor]:
+            self.base.settings = self.shared.model_copy(update=varying)
+            terms: dict[str, Tensor] = functional_call(self.base, (parameters, buffers), (own, classes, turn))
+            return terms
+
+        before = self.base.settings
+        try:
+            terms: dict[str, Tensor] = vmap(of_one)(self.parameters, self.buffers, self.varying, batch)
+        finally:
+            self.base.settings = before
+        return terms
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all copies."""
+        for parameter in self.parameters.values():
+            parameter.grad = None
+
+    def share_gradients(self) -> None:
+        """Give every copy its part of the gradients; a parameter that no term reaches has none, as in a copy by itself."""
+        for name, parameter in self.parameters.items():
+            for place, method in enumerate(self.methods):
+                method.get_parameter(name).grad = None if parameter.grad is None else parameter.grad[place]
+
+    def release(self) -> None:
+        """Give every copy storage of its own again."""
+        for method in self.methods:
+            method.zero_grad()
+            for parameter in method.parameters():
+                parameter.data = parameter.data.clone()
+            for module in method.modules():
+                module._buffers.update({name: buffer.clone() for name, buffer in module._buffers.items() if buffer is not None})
+
+
+def _settings(methods: Sequence[Method]) -> tuple[BaseModel, dict[str, Tensor]]:
+    """The settings that all share, and those that differ, which are plain numbers: (copies,) each."""
+    first = methods[0].settings
+    names = [name for name in type(first).model_fields if any(getattr(m.settings, name) != getattr(first, name) for m in methods)]
+    parameter = next(methods[0].parameters())
+    columns = {name: [getattr(method.settings, name) for method in methods] for name in names if name not in LOOP_FIELDS}
+    return first, {name: torch.tensor(column, dtype=parameter.dtype, device=parameter.device) for name, column in columns.items()}
+
+
+def collate(batches: Sequence[Batch]) -> Batch:
+    """One batch for each copy, stacked: (copies, ...), sequences padded to one length; a single one stays as it is."""
+    if len(batches) == 1:
+        return batches[0]
+    columns = zip(*batches, strict=True)
+    return Batch(*(_stacked(column) if isinstance(column[0], Tensor) else ABSENT for column in columns))
+
+
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    longest = max(part.shape[1] for part in parts) if parts[0].ndim > 1 else 0
+    return torch.stack([_lengthened(part, longest) for part in parts])
+
+
+def _lengthened(part: Tensor, longest: int) -> Tensor:
+    missing = longest - part.shape[1] if part.ndim > 1 else 0
+    return torch.cat([part, part.new_zeros(len(part), missing, *part.shape[2:])], 1) if missing > 0 else part
+
+
+def alike(one: Method, other: Method) -> bool:
+    """Whether two methods may be copies of one: the same code and shapes, with settings that differ in plain numbers at most.
+
+    A number that the constructor has used up, such as a dropout rate kept in a layer, must be the same.
+    """
+    if type(one) is not type(other) or _tensors(one) != _tensors(other) or one.turns != other.turns:
+        return False
+    if one.settings == other.settings:
+        return True
+    pairs = {name: (getattr(one.settings, name), getattr(other.settings, name)) for name in type(one.settings).model_fields}
+    differing = {name: pair for name, pair in pairs.items() if pair[0] != pair[1] and name not in LOOP_FIELDS}
+    numbers = all(isinstance(value, float) for pair in differing.values() for value in pair)
+    return numbers and _structure(one) == _structure(other)
+
+
+def _tensors(method: Method) -> list[tuple[str, torch.Size, torch.dtype, bool]]:
+    return [
+        (name, part.shape, part.dtype, part.requires_grad) for name, part in [*method.named_parameters(), *method.named_buffers()]
+    ]
+
+
+def _structure(method: Method) -> list[Any]:
+    """What a method and its layers keep beside tensors and settings, in a form that compares."""
+    kept = nn.Module().__dict__.keys() | {"settings"}
+    return [
+        (name, type(module), {key: _comparable(value) for key, value in vars(module).items() if key not in kept})
+        for name, module in method.named_modules()
+    ]
+
+
+def _comparable(value: Any) -> Any:
+    if isinstance(value, Loss):
+        return type(value), value.settings
+    if isinstance(value, Mapping):
+        return {key: _comparable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_comparable(inner) for inner in value]
+    return value  # of what compares by identity only, two are never alike
+
+
+TOLERANCE = 1e-9  # of the steepest gradient, in float64
+
+
+def check(methods: Sequence[Method], batches: Sequence[Batch], classes: ClassText) -> str:
+    """What differs when these fresh methods are stacked: the gradients and buffers of each by itself, to 1e-9 in float64.
+
+    An empty text means nothing does. The methods' weights and statistics are spent by it.
+    """
+    batches = [_double(batch) for batch in batches]
+    classes = classes._replace(vectors=classes.vectors.double())
+    for place, method in enumerate(methods):
+        reseed(method.double().train(), "check", place)
+    fresh = [{name: part.detach().clone() for name, part in [*m.named_parameters(), *m.named_buffers()]} for m in methods]
+    turns = [turn for turn in dict.fromkeys(methods[0].turns)]
+    alone = [[_outcome(method, batch, classes, turn) for turn in turns] for method, batch in zip(methods, batches, strict=True)]
+    for method, values in zip(methods, fresh, strict=True):
+        for name, part in [*method.named_parameters(), *method.named_buffers()]:
+            part.data.copy_(values[name])
+    try:
+        stack = Stack(methods)
+        together = [_outcome_of(stack, collate(batches), classes, turn) for turn in turns]
+    except (RuntimeError, TypeError, ValueError) as error:
+        return "vmap does not run over its losses: " + str(error).strip().partition("\n")[0].partition(". ")[0]
+    for number, turn in enumerate(turns):
+        for place, own in enumerate(alone):
+            if said := _difference(own[number], {name: part[place] for name, part in together[number].items()}, turn):
+                return said
+    return ""
+
+
+def _double(batch: Batch) -> Batch:
+    return Batch(*(part.double() if isinstance(part, Tensor) and part.is_floating_point() else part for part in batch))
+
+
+def _outcome(method: Method, batch: Batch, classes: ClassText, turn: str) -> dict[str, Tensor]:
+    """Gradients and buffers after the losses of one turn, by name."""
+    method.zero_grad()
+    terms = method(batch, classes, turn)
+    if terms and any(term.requires_grad for term in terms.values()):
+        torch.stack(list(terms.values())).sum().backward()
+    gradients = {name: part.grad for name, part in method.named_parameters() if part.grad is not None}
+    return {f"gradient of {name}": part for name, part in gradients.items()} | _copied(dict(method.named_buffers()))
+
+
+def _outcome_of(stack: Stack, batch: Batch, classes: ClassText, turn: str) -> dict[str, Tensor]:
+    stack.zero_grad()
+    terms = stack.losses(batch, classes, turn)
+    if terms and any(term.requires_grad for term in terms.values()):
+        torch.stack(list(terms.values())).sum().backward()
+    gradients = {name: part.grad for name, part in stack.parameters.items() if part.grad is not None}
+    return {f"gradient of {name}": part for name, part in gradients.items()} | _copied(stack.buffers)
+
+
+def _copied(buffers: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"buffer {name}": buffer.detach().clone() for name, buffer in buffers.items()}
+
+
+def _difference(alone: dict[str, Tensor], together: dict[str, Tensor], turn: str) -> str:
+    if alone.keys() != together.keys():
+        return f"the {min(alone.keys() ^ together.keys())} is there in turn {turn!r} only alone, or only stacked"
+    scale = max([1.0, *(part.abs().max().item() for part in alone.values() if part.is_floating_point() and part.numel())])
+    for name, part in alone.items():
+        far = (together[name].double() - part.double()).abs().max().item() if part.numel() else 0.0
+        if not far <= TOLERANCE * scale:
+            return f"the {name} after turn {turn!r} is off by {far:.2g}"
+    return ""
