@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save as to_safetensors
 
 from avgzsl_bench import config, identity, plugins, provenance, records
-from avgzsl_bench.claims import claimed, release_dead
+from avgzsl_bench.claims import Busy, claimed, release_dead
 from avgzsl_bench.config import RunConfig
 from avgzsl_bench.contracts import Evaluation, JobState, Method, Run
 from avgzsl_bench.errors import AvgzslError
@@ -51,6 +51,8 @@ def run_job(job: Sequence[RunConfig], options: Options) -> Iterator[JobState]:
             continue
         try:
             yield JobState(planned.run_id, _run(planned, material, device))
+        except Busy as error:
+            yield JobState(planned.run_id, None, str(error), busy=True)
         except AvgzslError as error:
             yield JobState(planned.run_id, None, str(error))
         except Exception as error:  # a bug, of ours or of a plugin: it keeps its traceback, and the next run its chance
@@ -217,10 +219,10 @@ def write_run(planned: identity.Plan, evaluation: Evaluation, record: dict[str, 
 
 def _tidy(folder: Path) -> None:
     """Remove what only an unfinished run needs, also after a kill between the record and this."""
-    release_dead(folder)
-    for name in ("checkpoint.pt", "failure.json"):
-        with suppress(FileNotFoundError):
-            (folder / name).unlink()
+    with suppress(OSError):  # in a store that is only read nothing can be removed, and nothing needs to be
+        release_dead(folder)
+        for name in ("checkpoint.pt", "failure.json"):
+            (folder / name).unlink(missing_ok=True)
 
 
 def epochs(folder: Path) -> list[dict[str, Any]]:
@@ -244,10 +246,10 @@ def _write_failure(planned: identity.Plan, error: Exception) -> None:
 
 def run(
     method: str | Sequence[str],
-    dataset: str = "demo",
-    encoder: str | None = None,
+    dataset: str | Sequence[str] = "demo",
+    encoder: str | Sequence[str] | None = None,
     *,
-    features: str | None = None,
+    features: str | Sequence[str] | None = None,
     split: str | None = None,
     text: str = "names",
     aspects: str | Sequence[str] = (),
@@ -259,16 +261,22 @@ def run(
     search: Mapping[str, Sequence[Any]] | None = None,
     out: str | Path = "runs",
     device: str = "auto",
+    jobs: int = 1,
+    launcher: str = "local",
+    launch: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Run methods as `avgzsl run` does and return their records; runs that are complete already are only read.
 
+    Lists of methods, data sets, encoders and feature sets are run in all their combinations. `launch` has the settings of
+    the launcher. With several local jobs, a script needs the guard `if __name__ == "__main__":`, as with multiprocessing.
     Raises AvgzslError for bad input and, after all the others have run, for failed runs.
     """
-    names = [method] if isinstance(method, str) else method
-    choices = (dataset, encoder, features, split, choose(text, aspects, prompts), rules, selection, seeds, settings, search)
-    jobs = [config.resolve(name, *choices) for name in names]
-    states = [state for job in jobs for state in run_job(job, Options(Path(out), device))]
+    choices = (split, choose(text, aspects, prompts), rules, selection, seeds, settings, search)
+    names, data, encoders, sets = ([given] if isinstance(given, str) else given for given in (method, dataset, encoder, features))
+    wanted = config.grid(names or [], data or [], encoders, sets, *choices)
+    plans = identity.plan_all(wanted, Path(out))
+    states = config.launcher(launcher, jobs, launch).launch(wanted, Options(Path(out), device))
     errors = [state.error for state in states if state.record is None]
     if errors:
         raise AvgzslError("; ".join(dict.fromkeys(errors)))
-    return [records.read(state.record) for state in states if state.record]
+    return [records.read(planned.record) for planned in plans]
