@@ -310,7 +310,7 @@ class LauncherSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    jobs: int = Field(1, ge=1, le=10_000, description="Workers that make runs at the same time.")
+    jobs: int = Field(1, ge=1, le=10_000, description="Workers at the same time; given as --jobs N.")
 
 
 class Launcher:

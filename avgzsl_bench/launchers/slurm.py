@@ -4,9 +4,10 @@ import logging
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
 from importlib.util import find_spec
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -61,7 +62,7 @@ class Slurm(Launcher):
         wanted = self.settings
         absolute = replace(options, out=options.out.resolve())
         works = [[[planned.config for planned in plans] for plans in pile] for pile in piles]
-        with _refusals():
+        with _refusals(), redirect_stderr(StringIO()):  # submitit repeats there what its error says
             executor = submitit.SlurmExecutor(absolute.out / FOLDER, max_num_timeout=wanted.requeues)
             given = {"partition": wanted.partition, "account": wanted.account, "qos": wanted.qos}
             given |= {"gpus_per_node": wanted.gpus or None, "mem": wanted.memory_gb and f"{int(1024 * wanted.memory_gb)}MB"}
