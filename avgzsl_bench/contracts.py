@@ -324,6 +324,9 @@ class Launcher:
     def __init__(self, settings: Any) -> None:
         self.settings = settings
 
+    def check(self, options: Any) -> None:
+        """Raise AvgzslError, before anything is planned, where runs with these options cannot be made from here."""
+
     def launch(self, jobs: Sequence[Any], options: Any) -> Iterator[JobState]:
         """Run every job, yielding once for each run, as it ends; a failed run does not stop the others.
 

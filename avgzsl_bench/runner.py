@@ -274,8 +274,10 @@ def run(
     choices = (split, choose(text, aspects, prompts), rules, selection, seeds, settings, search)
     names, data, encoders, sets = ([given] if isinstance(given, str) else given for given in (method, dataset, encoder, features))
     wanted = config.grid(names or [], data or [], encoders, sets, *choices)
-    plans = identity.plan_all(wanted, Path(out))
-    states = config.launcher(launcher, jobs, launch).launch(wanted, Options(Path(out), device))
+    started, options = config.launcher(launcher, jobs, launch), Options(Path(out), device)
+    started.check(options)
+    plans = identity.plan_all(wanted, options.out)
+    states = started.launch(wanted, options)
     errors = [state.error for state in states if state.record is None]
     if errors:
         raise AvgzslError("; ".join(dict.fromkeys(errors)))

@@ -89,7 +89,7 @@ def test_encoders_and_feature_sets_are_combined_too(avgzsl, out):
         (["-m", "eszsl", "-d", "demo", "--launcher", "locl"], "unknown launcher 'locl'; did you mean local?"),
         (["-m", "eszsl", "-d", "demo", "--launch", "partition=x"], "local has no setting 'partition'"),
         (["-m", "eszsl", "-d", "demo", "--launch", "jobs=2"], "give it as --jobs N"),
-        (["-m", "eszsl", "-d", "demo", "--launcher", "slurm", "--launch", "minutes=0"], "minutes='0'"),
+        (["-m", "eszsl", "-d", "demo", "--launcher", "slurm", "--launch", "minutes=0"], "slurm: setting minutes='0'"),
         (["-m", "eszsl", "-d", "demo", "--launch", "partition"], "--launch 'partition' is not key=value"),
         (["-m", "eszsl", "-d", "demo", "--jobs", "0"], "--jobs"),
     ],
@@ -225,7 +225,7 @@ class Meanwhile:
         self.stack = ExitStack()
         self.stack.enter_context(claims.claimed(self.folder))
         self.act = act
-        monkeypatch.setattr(_turns.time, "sleep", self.sleep)
+        monkeypatch.setattr(_turns, "sleep", self.sleep)
 
     def sleep(self, seconds):
         self.act(self.folder)

@@ -14,6 +14,7 @@ from witness import Witness
 
 from avgzsl_bench import config, identity
 from avgzsl_bench.launchers import slurm
+from avgzsl_bench.testing import launchers as conformance
 
 here = pytest.mark.skipif(bool(slurm_cluster.lacking()), reason=slurm_cluster.lacking())
 SHORT = ["--set", "epochs=3", "--set", "batches_per_epoch=2"]
@@ -95,18 +96,23 @@ def test_tasks_that_are_queued_again_go_on_where_they_were(started, witness, tmp
 
 
 @here
-def test_a_failed_run_and_a_task_that_is_cancelled_stop_no_other(started, witness, tmp_path):
+def test_a_task_that_is_cancelled_stops_no_other(started, witness, tmp_path):
     witness.at_epochs("hold sje 0 1")
-    words = ["-m", "sje", "-m", "devise", "-d", "demo", *SHORT, "--set", "learning_rate=1e-9", "--jobs", 2]
-    process = started(*words)
-    until(lambda: ("epoch1.1", "sje") in [tuple(line[:2]) for line in witness.lines()])
+    process = started("-m", "sje", "-m", "devise", "-d", "demo", *SHORT, "--jobs", 2)
+    until(lambda: ["epoch1.1", "sje"] in [line[:2] for line in witness.lines()])
     (task,) = [task for task in said("squeue", "--me", "--array", "--noheader", "--format=%i").split() if task.endswith("_0")]
     subprocess.run(["scancel", task], check=True)
     _, error = process.communicate()
     assert process.returncode == 2
-    last = error.splitlines()[-1]
-    assert last.startswith(f"error: sje, seed 0: Slurm task {task} ended without it; see runs/.slurm/") or task in last
+    log = tmp_path / "runs" / slurm.FOLDER / f"{task}_0_log.err"
+    assert error.splitlines()[-1] == f"error: sje, seed 0: Slurm task {task} ended without it; see {log}"
+    assert "CANCELLED" in log.read_text()
     assert [record["identity"]["method"] for record in records(tmp_path)] == ["devise"]
+
+
+@here
+def test_a_failed_run_stops_no_other(on_slurm):
+    conformance.a_failed_run_stops_no_other(config.launcher("slurm", 2))
 
 
 @here
@@ -145,19 +151,16 @@ def test_what_is_done_is_not_submitted(on_slurm, avgzsl, tmp_path, monkeypatch):
 # without a Slurm
 
 
-def test_no_slurm_is_one_line(avgzsl, tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    code, _, error = avgzsl("run", "-m", "constant", "-d", "demo", "--launcher", "slurm", "--out", tmp_path / "runs")
-    assert code == 2
-    assert error.splitlines()[-1].startswith("error: there is no Slurm here (")
-    assert error.splitlines()[-1].endswith("submit from a machine that has sbatch")
+def test_no_slurm_is_one_line(refused, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    said = "there is no Slurm here: sbatch, srun, squeue not found; submit from a machine that has them"
+    assert said in refused("run", "-m", "constant", "-d", "demo", "--launcher", "slurm")
 
 
-def test_the_missing_extra_is_named(avgzsl, tmp_path, monkeypatch):
+def test_the_missing_extra_is_named(refused, monkeypatch):
     monkeypatch.setattr(slurm, "find_spec", lambda name: None)
-    code, _, error = avgzsl("run", "-m", "constant", "-d", "demo", "--launcher", "slurm", "--out", tmp_path / "runs")
-    assert code == 2
-    assert "the launcher slurm needs the extra `slurm`: pip install 'avgzsl-bench[slurm]'" in error
+    said = "the launcher slurm needs the extra `slurm`: pip install 'avgzsl-bench[slurm]'"
+    assert said in refused("run", "-m", "constant", "-d", "demo", "--launcher", "slurm")
 
 
 def test_a_queue_that_does_not_answer_says_nothing(monkeypatch):

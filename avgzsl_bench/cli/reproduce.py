@@ -10,7 +10,6 @@ import typer
 from avgzsl_bench.cli import _choices, _complete, _launching
 
 if TYPE_CHECKING:
-    from avgzsl_bench.contracts import Launcher
     from avgzsl_bench.reproduce.recipes import Recipe
     from avgzsl_bench.reproduce.works import Work
 
@@ -73,7 +72,7 @@ def command(
     recipe = recipes.find(name)
     asked = works.Asked(tuple(dataset or ()), seeds, encoder, text, config.parse(set_ or []))
     form = reproduce.format_of(recipe, format, page)
-    started = _launching.launcher(launcher, jobs, launch)
+    start = _launching.start(launcher, jobs, launch, out, device)
     found = works.plan(recipe, asked, out)
     reproduce.check_files(recipe, found, page)
     _announce(recipe, found)
@@ -81,7 +80,7 @@ def command(
         _list(found)
         return
     _tell_missing(found)
-    failures = _launch(started, found, device, out)
+    failures = _launch(start, found)
     if recipe.drawn == "embedding":
         _say(reproduce.picture(recipe, found, page, device), heading(recipe, found, asked))
     else:
@@ -127,14 +126,14 @@ def _list(found: "Sequence[Work]") -> None:
         typer.echo(f"[{number}] {reason}")
 
 
-def _launch(launcher: "Launcher", found: "Sequence[Work]", device: str, out: Path) -> dict[str, str]:
+def _launch(start: _launching.Start, found: "Sequence[Work]") -> dict[str, str]:
     """The errors of runs, by run id. Raises AvgzslError where no line can be run here."""
     from avgzsl_bench.errors import AvgzslError
 
     if not any(work.plans for work in found):
         raise AvgzslError(f"nothing of this can be run here: {found[0].reason}")
     todo = [work for work in found if not all(plan.done for plan in work.plans)]
-    ends = _launching.launch(launcher, [work.runs for work in todo], [plan for work in todo for plan in work.plans], out, device)
+    ends = _launching.launch(start, [work.runs for work in todo], [plan for work in todo for plan in work.plans])
     return {run_id: state.error for run_id, state in ends.items() if state.error}
 
 

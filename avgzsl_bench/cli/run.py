@@ -9,7 +9,6 @@ from avgzsl_bench.cli import _choices, _launching
 
 if TYPE_CHECKING:
     from avgzsl_bench.config import RunConfig
-    from avgzsl_bench.contracts import Launcher
     from avgzsl_bench.identity import Plan
 
 EPILOG = "Example: avgzsl run --method eszsl --dataset demo"
@@ -49,18 +48,18 @@ def command(
     texts = choose(text, aspects, prompts)
     searched = {key: values.split(",") for key, values in config.parse(search or [], "--search").items()}
     how = split, texts, rules, selection, seeds, settings, searched
-    started = _launching.launcher(launcher, jobs, launch)
-    _run(started, config.grid(method, dataset, encoder, features, *how), device, out, dry_run, as_json)
+    start = _launching.start(launcher, jobs, launch, out, device)
+    _run(start, config.grid(method, dataset, encoder, features, *how), dry_run, as_json)
 
 
-def _run(launcher: "Launcher", jobs: "list[tuple[RunConfig, ...]]", device: str, out: Path, dry_run: bool, as_json: bool) -> None:
+def _run(start: _launching.Start, jobs: "list[tuple[RunConfig, ...]]", dry_run: bool, as_json: bool) -> None:
     from avgzsl_bench import identity
 
-    plans = identity.plan_all(jobs, out)
+    plans = identity.plan_all(jobs, start.options.out)
     _announce(plans, dry_run, as_json)
     if dry_run:
         return
-    ends = _launching.launch(launcher, jobs, plans, out, device)
+    ends = _launching.launch(start, jobs, plans)
     _finish(plans, [state.error for state in ends.values() if state.error], as_json)
 
 

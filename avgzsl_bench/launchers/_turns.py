@@ -1,8 +1,8 @@
 """Jobs one after the other in this process; and jobs cut into pieces, for workers that do so."""
 
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from time import sleep
 
 from avgzsl_bench import identity
 from avgzsl_bench.config import RunConfig
@@ -18,7 +18,7 @@ def in_turn(jobs: Sequence[Sequence[RunConfig]], options: Options) -> Iterator[J
     while todo or waiting.runs:
         if not todo:
             waiting.say()
-            time.sleep(POLL_SECONDS)
+            sleep(POLL_SECONDS)
             ends, freed = waiting.look()
             yield from ends
             known -= {planned.run_id for planned in freed}

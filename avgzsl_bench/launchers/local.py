@@ -12,9 +12,12 @@ from avgzsl_bench.runner import Options, choose_device
 class Local(Launcher):
     """This machine."""
 
+    def check(self, options: Options) -> None:
+        """The device is there."""
+        choose_device(options.device)
+
     def launch(self, jobs: Sequence[Sequence[RunConfig]], options: Options) -> Iterator[JobState]:
         """Every run, by this process or by workers."""
-        choose_device(options.device)
         if self.settings.jobs == 1:
             yield from in_turn(jobs, options)
             return

@@ -1,6 +1,7 @@
 """Run jobs as a job array of Slurm: each task is a worker that makes several, and goes on after a time limit or a pre-emption."""
 
 import logging
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FOLDER = ".slurm"  # in the store: what tasks are told, say and leave, since they and we must both reach it
+PROGRAMS = ("sbatch", "srun", "squeue")
 POLL_SECONDS = 2.0
 WARNING_SECONDS = 90  # before its time limit, a task hears of it and queues itself again
 
@@ -43,8 +45,16 @@ class Slurm(Launcher):
         gpus: int = Field(0, ge=0, le=1, description="GPUs of a task, which makes one job at a time.")
         memory_gb: float | None = Field(None, gt=0, description="Memory of a task; the cluster's own choice if left out.")
 
+    def check(self, options: Options) -> None:
+        """The extra and Slurm's programs are there."""
+        if find_spec("submitit") is None:
+            raise AvgzslError("the launcher slurm needs the extra `slurm`: pip install 'avgzsl-bench[slurm]'")
+        if missing := [name for name in PROGRAMS if shutil.which(name) is None]:
+            raise AvgzslError(f"there is no Slurm here: {', '.join(missing)} not found; submit from a machine that has them")
+
     def launch(self, jobs: Sequence[Sequence[RunConfig]], options: Options) -> Iterator[JobState]:
         """Submit what is missing as one array, and watch it."""
+        self.check(options)
         done, todo = pieces(jobs, options, self.settings.jobs)
         yield from in_turn([[planned.config] for planned in done], options)
         if not todo:
@@ -55,8 +65,6 @@ class Slurm(Launcher):
         yield from _watch(list(zip(tasks, watched, strict=True)))
 
     def _submit(self, piles: list[list[list[Plan]]], options: Options) -> "list[Job[list[JobState]]]":
-        if find_spec("submitit") is None:
-            raise AvgzslError("the launcher slurm needs the extra `slurm`: pip install 'avgzsl-bench[slurm]'")
         import submitit
 
         wanted = self.settings
@@ -101,15 +109,13 @@ class Task:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """One line for a Slurm that is not there or does not take the jobs."""
+    """One line for a Slurm that does not take the jobs."""
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     try:
         yield
     except (FailedJobError, FailedSubmissionError) as error:
         raise AvgzslError(f"Slurm refuses the jobs: {_last(str(error))}; see `avgzsl show slurm` for --launch") from error
-    except RuntimeError as error:
-        raise AvgzslError(f"there is no Slurm here ({_last(str(error))}); submit from a machine that has sbatch") from error
     except OSError as error:
         raise AvgzslError(
             f"could not write {error.filename}: {error.strerror}; make room there or choose another --out"

@@ -66,6 +66,7 @@ def makes_nothing_twice(launcher: Launcher) -> None:
 
 def _states(launcher: Launcher, jobs: list[tuple[config.RunConfig, ...]], folder: Path) -> list[JobState]:
     try:
+        launcher.check(Options(folder, "cpu"))
         return list(launcher.launch(jobs, Options(folder, "cpu")))
     except AvgzslError as error:
         raise Skip(f"cannot launch here: {error}") from error
