@@ -27,6 +27,8 @@ FLAGS = (
     "selection",
     "seed",
     "seeds",
+    "jobs",
+    "launcher",
     "device",
     "out",
 )

@@ -94,7 +94,7 @@ def said(*command, env=None):
     return subprocess.run(command, capture_output=True, text=True, env=env).stdout
 
 
-def until(true, seconds=60):
+def until(true, seconds=120):
     """Wait for what another process does."""
     for _ in range(seconds * 5):
         if true():

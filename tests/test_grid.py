@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import torch
 from elsewhere import store_vectors
 from slurm_cluster import until
 from tables import write
@@ -19,7 +20,7 @@ import avgzsl_bench
 from avgzsl_bench import claims, config, files, identity, plugins, runner
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.hookspecs import hookimpl
-from avgzsl_bench.launchers import _turns
+from avgzsl_bench.launchers import _pool, _turns
 from avgzsl_bench.testing import launchers as conformance
 
 SHORT = ["--set", "epochs=2", "--set", "batches_per_epoch=2", "--device", "cpu"]
@@ -346,3 +347,18 @@ def test_eight_launchers_on_one_store_lose_nothing_and_make_nothing_twice(out, t
     assert len({maker for _, maker in made}) == COLLIDERS
     assert {record["run_id"] for record in records(out)} == planned
     assert not list(out.rglob("claim.json"))
+
+
+def test_gpus_are_dealt_out_to_workers_unless_one_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert _pool._devices("auto", 3) == _pool._devices("cuda", 3) == ["cuda:0", "cuda:1", "cuda:0"]
+    assert _pool._devices("cuda:1", 2) == ["cuda:1", "cuda:1"]
+    assert _pool._devices("cpu", 2) == ["cpu", "cpu"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert _pool._devices("auto", 2) == ["auto", "auto"]
+
+
+def test_workers_share_the_cores(monkeypatch, out):
+    monkeypatch.setattr(_pool, "_cores", lambda: 8)
+    options = runner.Options(out, "cpu")
+    assert [_pool.Pool([], options, size).threads for size in (2, 3, 16)] == [4, 2, 1]

@@ -140,6 +140,14 @@ def test_a_slurm_that_refuses_is_one_line(on_slurm, avgzsl, tmp_path):
 
 
 @here
+def test_a_store_that_takes_no_jobs_is_one_line(on_slurm, avgzsl, tmp_path):
+    (tmp_path / slurm.FOLDER).write_text("mine")
+    code, _, error = avgzsl("run", "-m", "constant", "-d", "demo", "--launcher", "slurm", "--out", tmp_path)
+    assert code == 2
+    assert error.splitlines()[-1].startswith(f"error: could not write {tmp_path / slurm.FOLDER}: ")
+
+
+@here
 def test_what_is_done_is_not_submitted(on_slurm, avgzsl, tmp_path, monkeypatch):
     words = ["run", "-m", "constant", "-d", "demo", "--out", tmp_path / "runs"]
     avgzsl(*words)

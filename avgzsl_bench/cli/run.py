@@ -118,4 +118,5 @@ def _finish(plans: "list[Plan]", errors: list[str], as_json: bool) -> None:
             if planned.done:
                 typer.echo(f"record: {planned.record}")
     if errors:
-        raise AvgzslError("; ".join(dict.fromkeys(errors)))
+        more = f"; {len(errors) - 1} more failed, as told above" if errors[1:] else ""
+        raise AvgzslError(f"{errors[0]}{more}")

@@ -117,9 +117,8 @@ def _refusals() -> Iterator[None]:
     except (FailedJobError, FailedSubmissionError) as error:
         raise AvgzslError(f"Slurm refuses the jobs: {_last(str(error))}; see `avgzsl show slurm` for --launch") from error
     except OSError as error:
-        raise AvgzslError(
-            f"could not write {error.filename}: {error.strerror}; make room there or choose another --out"
-        ) from error
+        place = error.filename or "the store"
+        raise AvgzslError(f"could not write {place}: {error.strerror}; make room there or choose another --out") from error
 
 
 def _last(text: str) -> str:
