@@ -129,9 +129,9 @@ def _last(text: str) -> str:
 def _watch(tasks: "list[tuple[Job[list[JobState]], list[Watched]]]") -> Iterator[JobState]:
     """Yield runs as they end in the store, and once a task has left the queue, those of it that never will."""
     number = tasks[0][0].job_id.split("_")[0]
-    log.warning("submitted to Slurm as job %s, in %d tasks", number, len(tasks))
     absent: set[str] = set()
     try:
+        log.warning("submitted to Slurm as job %s, in %d %s", number, len(tasks), "tasks" if tasks[1:] else "task")
         while tasks:
             queued = _queued()
             for task, runs in tasks:
