@@ -14,6 +14,7 @@ from witness import Witness
 
 from avgzsl_bench import config, identity
 from avgzsl_bench.launchers import slurm
+from avgzsl_bench.testing import kit
 from avgzsl_bench.testing import launchers as conformance
 
 here = pytest.mark.skipif(bool(slurm_cluster.lacking()), reason=slurm_cluster.lacking())
@@ -169,6 +170,15 @@ def test_the_missing_extra_is_named(refused, monkeypatch):
     monkeypatch.setattr(slurm, "find_spec", lambda name: None)
     said = "the launcher slurm needs the extra `slurm`: pip install 'avgzsl-bench[slurm]'"
     assert said in refused("run", "-m", "constant", "-d", "demo", "--launcher", "slurm")
+
+
+def test_the_kit_asks_what_it_can_without_a_slurm(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    results = [kit.result_of(check) for check in kit.checks_of("slurm", "launchers")]
+    assert {result.outcome for result in results} == {"pass", "skipped"}
+    assert {result.reason for result in results if result.outcome == "skipped"} == {
+        "cannot launch here: there is no Slurm here: sbatch, srun, squeue not found; submit from a machine that has them"
+    }
 
 
 def test_a_queue_that_does_not_answer_says_nothing(monkeypatch):

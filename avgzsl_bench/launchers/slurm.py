@@ -54,7 +54,6 @@ class Slurm(Launcher):
 
     def launch(self, jobs: Sequence[Sequence[RunConfig]], options: Options) -> Iterator[JobState]:
         """Submit what is missing as one array, and watch it."""
-        self.check(options)
         done, todo = pieces(jobs, options, self.settings.jobs)
         yield from in_turn([[planned.config] for planned in done], options)
         if not todo:
