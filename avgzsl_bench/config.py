@@ -1,12 +1,14 @@
 """From what the user typed to complete run configurations: defaults < recipe < rules < --set, checked before anything starts."""
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, get_args
 
 from avgzsl_bench import datasets, plugins, published
-from avgzsl_bench.contracts import Dataset, Method, Rules, Settings, TrainingSettings
+from avgzsl_bench.contracts import Dataset, Launcher, Method, Rules, Settings, TrainingSettings
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.settings import validated
 from avgzsl_bench.text import changed_settings
@@ -26,6 +28,8 @@ FLAGS = (
     "seed",
     "seeds",
     "precision",
+    "jobs",
+    "launcher",
     "device",
     "out",
 )
@@ -107,6 +111,47 @@ def resolve(
         precision=checked_precision(precision),
     )
     return tuple(replace(config, seed=seed) for seed in (_numbers(seeds) if kind.seeded else [0]))
+
+
+def grid(
+    methods: Sequence[str],
+    data: Sequence[str],
+    encoders: Sequence[str] | None = None,
+    features: Sequence[str] | None = None,
+    *choices: Any,
+) -> list[tuple[RunConfig, ...]]:
+    """The jobs of all combinations, each once; `choices` are those of `resolve` from `split` on, the same for all.
+
+    Raises AvgzslError for a combination that is impossible, naming it where there are others.
+    """
+    optional: list[Sequence[str | None]] = [list(dict.fromkeys(names)) if names else [None] for names in (encoders, features)]
+    wanted = [(m, d, e, f) for d, e, f, m in product(dict.fromkeys(data), optional[0], optional[1], dict.fromkeys(methods))]
+    jobs = []
+    for one in wanted:
+        with combination(*one, among=wanted):
+            jobs.append(resolve(*one, *choices))
+    return jobs
+
+
+@contextmanager
+def combination(method: str, dataset: str, encoder: str | None, features: str | None, among: Sequence[object]) -> Iterator[None]:
+    """Name the combination in an error of the block, where it is one `among` several."""
+    try:
+        yield
+    except AvgzslError as error:
+        if len(among) == 1:
+            raise
+        title = ", ".join(filter(None, [f"{method} on {dataset}", encoder, features and f"features {features}"]))
+        raise AvgzslError(f"{title}: {error}") from error
+
+
+def launcher(name: str, jobs: int = 1, given: Mapping[str, Any] | None = None) -> Launcher:
+    """A launcher with `jobs` workers and its other settings. Raises AvgzslError for an unknown name or setting."""
+    kind: type[Launcher] = plugins.load("launchers", name)
+    if "jobs" in (given or {}):
+        raise AvgzslError("the number of jobs is a flag of its own: give it as --jobs N")
+    built: Launcher = kind(validated(kind.Settings, {"jobs": jobs, **(given or {})}, name, f"avgzsl show {name}"))
+    return built
 
 
 def checked_rules(name: str) -> Rules:

@@ -304,13 +304,36 @@ class JobState(NamedTuple):
     run_id: str
     record: Path | None
     error: str = ""
+    busy: bool = False  # another process is making it: not an end, and a launcher waits for that process
+
+
+class LauncherSettings(BaseModel):
+    """Settings of a launcher: unknown keys are refused, every field is described."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    jobs: int = Field(1, ge=1, le=10_000, description="Workers at the same time; given as --jobs N.")
 
 
 class Launcher:
-    """Starts jobs (tuples of RunConfigs that differ in the seed only) and reports each run as it ends."""
+    """Starts jobs (tuples of RunConfigs that differ in the seed only) and reports each run as it ends.
+
+    Its settings say how, and never what: they decide no number and enter no record.
+    """
+
+    Settings: type[LauncherSettings] = LauncherSettings
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+
+    def check(self, options: Any) -> None:
+        """Raise AvgzslError, before anything is planned, where runs with these options cannot be made from here."""
 
     def launch(self, jobs: Sequence[Any], options: Any) -> Iterator[JobState]:
-        """Run every job, yielding as each run ends; a failed run does not stop the others."""
+        """Run every job, yielding once for each run, as it ends; a failed run does not stop the others.
+
+        A run that another process is making is waited for. Raises AvgzslError when nothing can be started.
+        """
         raise NotImplementedError
 
 

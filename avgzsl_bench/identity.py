@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avgzsl_bench import datasets, plugins, records, text
-from avgzsl_bench.config import RunConfig
+from avgzsl_bench.config import RunConfig, combination
 from avgzsl_bench.contracts import Method, Splits
 from avgzsl_bench.files import data_root
 from avgzsl_bench.protocols.gzsl import GZSL
@@ -144,6 +144,16 @@ def plan(job: Sequence[RunConfig], out: Path) -> list[Plan]:
     """Identify the runs of a job. Raises AvgzslError when its data or weights are not on this machine."""
     material = Material(job[0])
     return [planned(material, setting, out) for setting in job]
+
+
+def plan_all(jobs: Sequence[Sequence[RunConfig]], out: Path) -> list[Plan]:
+    """Identify the runs of a grid, each once. Raises AvgzslError as `plan` does, naming the combination where there are more."""
+    plans: dict[str, Plan] = {}
+    for job in jobs:
+        one = job[0]
+        with combination(one.method, one.dataset, one.encoder, one.features, among=jobs):
+            plans |= {planned.run_id: planned for planned in plan(job, out)}
+    return list(plans.values())
 
 
 def planned(material: Material, setting: RunConfig, out: Path) -> Plan:

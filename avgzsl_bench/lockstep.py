@@ -170,7 +170,8 @@ class Lockstep:
         first = fittings[0]
         if len(fittings) == 1:
             return [scoring.prepare(first.method, first.training, first.classes, *first.key)]
-        return list(stacking.prepare([(fit.method, fit.key) for fit in fittings], first.training, first.classes))
+        methods, keys = [fit.method for fit in fittings], [fit.key for fit in fittings]
+        return list(stacking.prepare(methods, keys, first.training, first.classes))
 
     def _alike(self, one: Work, other: Work) -> bool:
         if isinstance(one, Trainer) and isinstance(other, Trainer):

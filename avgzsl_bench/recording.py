@@ -49,9 +49,8 @@ class Recorded:
                 self.function()  # records, and computes nothing
         except RuntimeError as error:
             torch.cuda.synchronize()
-            log.warning(
-                "warning: the steps cannot be recorded as a CUDA graph (%s); they go on one by one", str(error).partition("\n")[0]
-            )
+            said = str(error).partition("\n")[0]
+            log.warning("warning: the steps cannot be recorded as a CUDA graph (%s); they go on one by one", said)
             self.function()
             return
         self.graph = graph

@@ -18,7 +18,7 @@ from safetensors.torch import save as to_safetensors
 
 from avgzsl_bench import config, identity, plugins, provenance, records
 from avgzsl_bench import precision as precisions
-from avgzsl_bench.claims import claimed, release_dead
+from avgzsl_bench.claims import Busy, claimed, release_dead
 from avgzsl_bench.config import RunConfig
 from avgzsl_bench.contracts import Evaluation, JobState, Method, Run, Splits
 from avgzsl_bench.errors import AvgzslError
@@ -74,7 +74,7 @@ def _state(planned: identity.Plan, outcome: Path | Exception) -> JobState:
     if isinstance(outcome, Path):
         return JobState(planned.run_id, outcome)
     if isinstance(outcome, AvgzslError):
-        return JobState(planned.run_id, None, str(outcome))
+        return JobState(planned.run_id, None, str(outcome), busy=isinstance(outcome, Busy))
     # a bug, of ours or of a plugin: it keeps its traceback, and the next run its chance
     own = planned.config
     log.error("run %s of %s failed", planned.run_id, own.method, exc_info=outcome)
@@ -111,21 +111,21 @@ def choose_device(name: str) -> torch.device:
 
 
 def _run(planned: identity.Plan, protocol: Callable[[], GZSL], splits: Splits, device: torch.device) -> Steps[Path]:
-    with claimed(planned.folder) as beat:
+    with claimed(planned.folder) as check:
         if planned.done:  # by another process, while this one waited its turn
             return planned.record
         if not any((planned.folder / name).is_file() for name in RESUMED):
             (planned.folder / EPOCHS).unlink(missing_ok=True)
         with appending(planned.folder / EPOCHS) as note:
-            return (yield from _claimed_run(planned, protocol, splits, device, _Announcer(planned, beat, note)))
+            return (yield from _claimed_run(planned, protocol, splits, device, _Announcer(planned, check, note)))
 
 
 class _Announcer:
     """Tells the log and the plugins about one run; plugins get copies, so that none can change what is recorded."""
 
-    def __init__(self, planned: identity.Plan, beat: Callable[[], None], note: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, planned: identity.Plan, check: Callable[[], None], note: Callable[[dict[str, Any]], None]) -> None:
         self.events = plugins.Events()
-        self.beat = beat
+        self.check = check
         self.note = note
         self.about = {
             "run_id": planned.run_id,
@@ -140,8 +140,8 @@ class _Announcer:
         self.events.emit(hook, run=deepcopy(self.about), **arguments)
 
     def epoch(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Report an epoch and show that the run is alive."""
-        self.beat()
+        """Report an epoch, if the run is still this process's."""
+        self.check()
         self.note({"stage": logs["stage"], "epoch": epoch, **logs})
         self.emit("epoch_finished", epoch=epoch, logs=logs)
 
@@ -170,7 +170,10 @@ def _claimed_run(
         environment["text_vectors_sha256"] = rules.text_sha256
         evaluation = yield from rules.run(_contract(planned, device, announcer.epoch))
         record = make_record(planned, evaluation, environment, device, splits.partial)
+        announcer.check()
         write_run(planned, evaluation, record)
+    except Busy:  # another process has taken the run over
+        raise
     except Exception as error:
         _write_failure(planned, error)
         announcer.emit("run_failed", error=error)
@@ -254,10 +257,10 @@ def write_run(planned: identity.Plan, evaluation: Evaluation, record: dict[str, 
 
 def _tidy(folder: Path) -> None:
     """Remove what only an unfinished run needs, also after a kill between the record and this."""
-    release_dead(folder)
-    for name in ("checkpoint.pt", "failure.json"):
-        with suppress(FileNotFoundError):
-            (folder / name).unlink()
+    with suppress(OSError):  # in a store that is only read nothing can be removed, and nothing needs to be
+        release_dead(folder)
+        for name in ("checkpoint.pt", "failure.json"):
+            (folder / name).unlink(missing_ok=True)
 
 
 def epochs(folder: Path) -> list[dict[str, Any]]:
@@ -281,10 +284,10 @@ def _write_failure(planned: identity.Plan, error: Exception) -> None:
 
 def run(
     method: str | Sequence[str],
-    dataset: str = "demo",
-    encoder: str | None = None,
+    dataset: str | Sequence[str] = "demo",
+    encoder: str | Sequence[str] | None = None,
     *,
-    features: str | None = None,
+    features: str | Sequence[str] | None = None,
     split: str | None = None,
     text: str = "names",
     aspects: str | Sequence[str] = (),
@@ -297,28 +300,24 @@ def run(
     precision: str = "float32",
     out: str | Path = "runs",
     device: str = "auto",
+    jobs: int = 1,
+    launcher: str = "local",
+    launch: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Run methods as `avgzsl run` does and return their records; runs that are complete already are only read.
 
+    Lists of methods, data sets, encoders and feature sets are run in all their combinations. `launch` has the settings of
+    the launcher. With several local jobs, a script needs the guard `if __name__ == "__main__":`, as with multiprocessing.
     Raises AvgzslError for bad input and, after all the others have run, for failed runs.
     """
-    names = [method] if isinstance(method, str) else method
-    choices = (
-        dataset,
-        encoder,
-        features,
-        split,
-        choose(text, aspects, prompts),
-        rules,
-        selection,
-        seeds,
-        settings,
-        search,
-        precision,
-    )
-    jobs = [config.resolve(name, *choices) for name in names]
-    states = [state for job in jobs for state in run_job(job, Options(Path(out), device))]
+    choices = (split, choose(text, aspects, prompts), rules, selection, seeds, settings, search, precision)
+    names, data, encoders, sets = ([given] if isinstance(given, str) else given for given in (method, dataset, encoder, features))
+    wanted = config.grid(names or [], data or [], encoders, sets, *choices)
+    started, options = config.launcher(launcher, jobs, launch), Options(Path(out), device)
+    started.check(options)
+    plans = identity.plan_all(wanted, options.out)
+    states = started.launch(wanted, options)
     errors = [state.error for state in states if state.record is None]
     if errors:
         raise AvgzslError("; ".join(dict.fromkeys(errors)))
-    return [records.read(state.record) for state in states if state.record]
+    return [records.read(planned.record) for planned in plans]

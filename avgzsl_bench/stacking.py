@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import functional_call, stack_module_state, vmap
 
-from avgzsl_bench.contracts import ABSENT, Batch, ClassText, Loss, Method, TrainingSettings
+from avgzsl_bench.contracts import ABSENT, Batch, ClassText, Loss, Method, Training, TrainingSettings
 from avgzsl_bench.layers import reseed
 
 # what only the loop reads of the settings, for each trainer by itself; the batches must have one size
@@ -143,6 +143,27 @@ def _comparable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_comparable(inner) for inner in value]
     return value  # of what compares by identity only, two are never alike
+
+
+class _Preparing(nn.Module):
+    """A method whose call is `prepare`, since a functional call is of `forward`."""
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, training: Training, classes: ClassText) -> Tensor:
+        return self.method.prepare(training, classes)
+
+
+@torch.no_grad()
+def prepare(methods: Sequence[Method], keys: Sequence[Sequence[object]], training: Training, classes: ClassText) -> Tensor:
+    """The rows of each copy by its own key, as `scoring.prepare` gives them: (copies, fits, classes, ...)."""
+    for method, key in zip(methods, keys, strict=True):
+        reseed(method.eval(), "scores", *key)
+    called = [_Preparing(method) for method in methods]
+    rows: Tensor = vmap(lambda *state: functional_call(called[0], state, (training, classes)))(*stack_module_state(called))
+    return rows
 
 
 TOLERANCE = 1e-9  # of the steepest gradient, in float64

@@ -214,15 +214,12 @@ class Loop:
             self.totals[name] += term.detach()
 
     def _read(self) -> list[dict[str, float] | AvgzslError]:
-        rounds = self.method.settings.batches_per_epoch
-        counts = [rounds * self.terms[name] for name in self.totals]
-        sums = torch.stack(list(self.totals.values())).reshape(len(counts), -1).T.tolist() if counts else [[]]
-        means = [{name: total / count for name, total, count in zip(self.totals, row, counts, strict=True)} for row in sums]
-        # one transfer for all terms of all trainers; a method without terms has none for each
-        return [
-            trainer.checked(row)
-            for trainer, row in zip(self.trainers, means * (1 if counts else len(self.trainers)), strict=True)
-        ]
+        if not self.totals:
+            return [{} for _ in self.trainers]
+        counts = [self.method.settings.batches_per_epoch * self.terms[name] for name in self.totals]
+        rows = torch.stack(list(self.totals.values())).reshape(len(counts), -1).T.tolist()  # one transfer for everything
+        means = [{name: row[i] / counts[i] for i, name in enumerate(self.totals)} for row in rows]
+        return [trainer.checked(own) for trainer, own in zip(self.trainers, means, strict=True)]
 
 
 def _adam(part: list[torch.nn.Parameter], settings: TrainingSettings) -> torch.optim.Adam:

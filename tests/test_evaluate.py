@@ -12,7 +12,20 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from avgzsl_bench import board, datasets, evaluate, evaluation, files, leaderboard, load_records, records, run, training
+from avgzsl_bench import (
+    batches,
+    board,
+    datasets,
+    evaluate,
+    evaluation,
+    files,
+    leaderboard,
+    load_records,
+    records,
+    run,
+    scoring,
+    training,
+)
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.protocols._exams import Examiner
 from avgzsl_bench.text import packs

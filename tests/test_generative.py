@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from avgzsl_bench import layers, plugins, training
+from avgzsl_bench import batches, layers, plugins, scoring, training
 from avgzsl_bench.contracts import Batch, ClassText, Clips, Shapes, Training
 from avgzsl_bench.methods._generative import critic, features, gradient_penalty
 from avgzsl_bench.methods.acfs import contrastive

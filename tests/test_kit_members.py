@@ -221,5 +221,23 @@ def test_a_launcher_that_loses_a_job_is_caught(outcomes):
         def launch(self, jobs, options):
             yield from super().launch(jobs[:1], options)
 
-    assert set(outcomes("launchers", Forgetful)["fail"]) == {"reports every run of every job"}
+    assert set(outcomes("launchers", Forgetful)["fail"]) == {"reports every run of every job", "a failed run stops no other"}
     assert not outcomes("launchers", Local)["fail"]
+
+
+def test_a_launcher_that_stops_at_a_failure_or_starts_anew_is_caught(outcomes):
+    class Timid(Local):
+        def launch(self, jobs, options):
+            for state in super().launch(jobs, options):
+                yield state
+                if state.error:
+                    return
+
+    class Zealous(Local):
+        def launch(self, jobs, options):
+            for state in super().launch(jobs, options):
+                yield state
+                yield state
+
+    assert set(outcomes("launchers", Timid)["fail"]) == {"a failed run stops no other"}
+    assert "makes nothing twice" in outcomes("launchers", Zealous)["fail"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tables import CLASSES, write
 
-from avgzsl_bench import config, datasets, identity, layers, metrics, records, runner, training
+from avgzsl_bench import batches, config, datasets, identity, layers, metrics, records, runner, training
 from avgzsl_bench.contracts import Clips, Settings
 from avgzsl_bench.datasets._table import Table
 from avgzsl_bench.errors import AvgzslError

@@ -11,7 +11,7 @@ import torch
 from test_data_cli import small_copy
 from tiny_models import tiny_clip as tiny_clip
 
-from avgzsl_bench import datasets, evaluate, features, files, plugins, records
+from avgzsl_bench import batches, datasets, evaluate, features, files, plugins, records, scoring
 from avgzsl_bench.contracts import Method
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.importers import layout

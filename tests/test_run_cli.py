@@ -11,6 +11,8 @@ import termios
 import pytest
 from tables import write
 
+from avgzsl_bench.launchers import _turns
+
 QUICK = ["run", "--method", "devise", "--dataset", "demo", "--set", "epochs=2", "--set", "batches_per_epoch=3", "--device", "cpu"]
 
 
@@ -209,19 +211,19 @@ def test_run_opens_no_socket(avgzsl, out):
     assert code == 0
 
 
-def test_a_run_under_way_is_not_started_again(avgzsl, out):
+def test_a_run_under_way_is_waited_for_and_taken_up_when_its_process_is_gone(avgzsl, out, monkeypatch, caplog):
     avgzsl(*QUICK, "--out", out)
     folder = next(out.iterdir())
     (folder / "record.json").unlink()
-    (folder / "claim.json").write_text(json.dumps({"pid": os.getpid(), "host": os.uname().nodename}))
-    code, _, error = avgzsl(*QUICK, "--out", out)
-    assert code == 2
-    assert str(os.getpid()) in error.splitlines()[-1]
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    (folder / "claim.json").write_text(json.dumps({"pid": child.pid, "host": os.uname().nodename}))
-    code, _, _ = avgzsl(*QUICK, "--out", out)
-    assert code == 0, "the claim of a process that is gone is taken over"
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    (folder / "claim.json").write_text(json.dumps({"pid": other.pid, "host": os.uname().nodename}))
+    monkeypatch.setattr(_turns, "sleep", lambda seconds: other.communicate(b"\n"))
+    code, text, error = avgzsl(*QUICK, "--out", out)
+    assert code == 0
+    said = f"1 run is being made by another process (pid {other.pid} on {os.uname().nodename}); waiting for it"
+    assert [line.getMessage() for line in caplog.records].count(said) == 1
+    assert error.splitlines()[-1].startswith("[1/1] devise on demo, hashed, seed 0: HM ")
+    assert f"record: {folder / 'record.json'}" in text
     assert not (folder / "claim.json").exists()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from avgzsl_bench import training
+from avgzsl_bench import batches, scoring, training
 from avgzsl_bench.contracts import ClassText, Clips, Method, Shapes, TemporalSettings, Tokens
 from avgzsl_bench.sequences import Limits, gather
 

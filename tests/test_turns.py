@@ -7,7 +7,7 @@ import pytest
 import torch
 from tables import write
 
-from avgzsl_bench import identity, plugins, run, runner, training
+from avgzsl_bench import batches, identity, plugins, run, runner, training
 from avgzsl_bench.contracts import ClassText, Clips, Method, Shapes, TrainingSettings
 from avgzsl_bench.methods.devise import MEMBER as DEVISE
 

@@ -34,7 +34,23 @@ _METHOD = typer.Option(
 )
 Methods = Annotated[list[str], _METHOD]
 MethodsIfAny = Annotated[list[str] | None, _METHOD]
-Features = Annotated[str | None, typer.Option(help="Feature set, or a short form such as main or cls.")]
+_DATASET = typer.Option(
+    "--dataset", "-d", help="Data set; give it again for more (`avgzsl data list`).", autocompletion=_complete.datasets
+)
+Datasets = Annotated[list[str], _DATASET]
+DatasetsIfAny = Annotated[list[str] | None, _DATASET]
+EncodersIfAny = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--encoder",
+        "-e",
+        help="Text encoder; give it again for more. Each data set's own choice if left out.",
+        autocompletion=_complete.encoders,
+    ),
+]
+FeaturesIfAny = Annotated[
+    list[str] | None, typer.Option(help="Feature set, or a short form such as main or cls; give it again for more.")
+]
 Split = Annotated[str | None, typer.Option(help="Split; the one that goes with the features if left out.")]
 Combine = Annotated[
     str | None, typer.Option(help="Several texts of a class: mean, or set to give the method each (--set combine=…).")

@@ -43,6 +43,11 @@ def prompts(incomplete: str) -> list[str]:
     return _starting([path.stem for path in (TEXT / "prompts").glob("*.toml")], incomplete)
 
 
+def launchers(incomplete: str) -> list[str]:
+    """Registered launchers."""
+    return _starting(plugins.names("launchers"), incomplete)
+
+
 def renderers(incomplete: str) -> list[str]:
     """Registered formats of the leaderboard."""
     return _starting(plugins.names("renderers"), incomplete)

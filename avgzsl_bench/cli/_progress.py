@@ -1,8 +1,8 @@
-"""Progress of runs: bars on a terminal, one line an epoch elsewhere; both are listeners to the event hooks."""
+"""Progress of runs: bars on a terminal, one line an epoch elsewhere, as far as the event hooks tell; and a line an end."""
 
 import sys
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -10,11 +10,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from avgzsl_bench.hookspecs import hookimpl
 
+if TYPE_CHECKING:
+    from avgzsl_bench.contracts import JobState
 
-def _title(run: dict[str, Any]) -> str:
-    identity = run["identity"]
+
+def _title(identity: dict[str, Any]) -> str:
     form = " (reference)" if identity["form"] == "reference" else ""
-    return f"{identity['method']}{form} on {identity['dataset']}, seed {identity['seed']}"
+    return f"{identity['method']}{form} on {identity['dataset']}, {identity['encoder']}, seed {identity['seed']}"
+
+
+def _end(state: "JobState") -> str:
+    from avgzsl_bench import records
+
+    if state.record is None:
+        return f"failed: {' '.join(state.error.split())}"
+    return f"HM {100 * records.read(state.record)['metrics']['harmonic_mean']:.2f} %"
 
 
 def _stage(logs: dict[str, Any]) -> str:
@@ -29,11 +39,11 @@ def _epoch(logs: dict[str, Any]) -> str:
 
 
 class Lines:
-    """One line an epoch on stderr, for logs and pipes."""
+    """One line an epoch and one an end on stderr, for logs and pipes."""
 
     def __init__(self, runs: int) -> None:
         self.runs = runs
-        self.started = 0
+        self.over = 0
 
     def __enter__(self) -> "Lines":
         return self
@@ -44,17 +54,21 @@ class Lines:
     @hookimpl
     def run_started(self, run: dict[str, Any]) -> None:
         """Name the run."""
-        self.started += 1
-        typer.echo(f"[{self.started}/{self.runs}] {_title(run)}: {run['run_id']}", err=True)
+        typer.echo(f"{_title(run['identity'])}: {run['run_id']}", err=True)
 
     @hookimpl
     def epoch_finished(self, run: dict[str, Any], epoch: int, logs: dict[str, Any]) -> None:
         """One line."""
         typer.echo(f"  {_stage(logs)}, epoch {epoch}/{logs['epochs']}: {_epoch(logs)}", err=True)
 
+    def ended(self, identity: dict[str, Any], state: "JobState") -> None:
+        """Say how a run ended."""
+        self.over += 1
+        typer.echo(f"[{self.over}/{self.runs}] {_title(identity)}: {_end(state)}", err=True)
+
 
 class Bars:
-    """Two bars on the terminal: runs, and the epochs of the stage under way."""
+    """Two bars on the terminal: runs, and the epochs of the stage under way in this process."""
 
     def __init__(self, runs: int) -> None:
         columns = (
@@ -84,20 +98,15 @@ class Bars:
             if self.stage is not None:
                 self.progress.remove_task(self.stage)
             self.stage = self.progress.add_task(
-                f"{_title(run)}, stage {logs['stage']}", total=logs["epochs"], said="", completed=epoch - 1
+                f"{_title(run['identity'])}, stage {logs['stage']}", total=logs["epochs"], said="", completed=epoch - 1
             )
             self.place = place
         assert self.stage is not None
         self.progress.update(self.stage, completed=epoch, said=_epoch(logs), refresh=True)
 
-    @hookimpl
-    def run_finished(self) -> None:
-        """Advance the bar of runs."""
-        self.progress.advance(self.all)
-
-    @hookimpl
-    def run_failed(self) -> None:
-        """A failed run is over too."""
+    def ended(self, identity: dict[str, Any], state: "JobState") -> None:
+        """Say how a run ended, and advance the bar of runs."""
+        self.progress.console.print(f"{_title(identity)}: {_end(state)}", markup=False, highlight=False, soft_wrap=True)
         self.progress.advance(self.all)
 
 

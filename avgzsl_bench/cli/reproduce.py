@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avgzsl_bench.cli import _choices, _complete
+from avgzsl_bench.cli import _choices, _complete, _launching
 
 if TYPE_CHECKING:
     from avgzsl_bench.reproduce.recipes import Recipe
@@ -56,20 +56,23 @@ def command(
     text: Text = None,
     set_: Settings = None,
     out: _choices.Out = Path("runs"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: _launching.Device = "auto",
+    jobs: _launching.Jobs = 1,
+    launcher: _launching.Name = "local",
+    launch: _launching.Settings = None,
     format: Format = None,
     page: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run and what is missing, and stop.")] = False,
 ) -> None:
     """Run a reproduction and draw it as the paper does: measured, printed, difference. A second call only reads the records."""
-    from avgzsl_bench import config, reproduce, runner
+    from avgzsl_bench import config, reproduce
     from avgzsl_bench.reproduce import recipes, works
     from avgzsl_bench.reproduce.page import heading
 
     recipe = recipes.find(name)
     asked = works.Asked(tuple(dataset or ()), seeds, encoder, text, config.parse(set_ or []))
     form = reproduce.format_of(recipe, format, page)
-    runner.choose_device(device)
+    start = _launching.start(launcher, jobs, launch, out, device)
     found = works.plan(recipe, asked, out)
     reproduce.check_files(recipe, found, page)
     _announce(recipe, found)
@@ -77,7 +80,7 @@ def command(
         _list(found)
         return
     _tell_missing(found)
-    failures = _launch(found, device, out)
+    failures = _launch(start, found)
     if recipe.drawn == "embedding":
         _say(reproduce.picture(recipe, found, page, device), heading(recipe, found, asked))
     else:
@@ -123,22 +126,15 @@ def _list(found: "Sequence[Work]") -> None:
         typer.echo(f"[{number}] {reason}")
 
 
-def _launch(found: "Sequence[Work]", device: str, out: Path) -> dict[str, str]:
+def _launch(start: _launching.Start, found: "Sequence[Work]") -> dict[str, str]:
     """The errors of runs, by run id. Raises AvgzslError where no line can be run here."""
-    from avgzsl_bench import plugins, runner
-    from avgzsl_bench.cli import _progress
     from avgzsl_bench.errors import AvgzslError
-    from avgzsl_bench.files import make_folder
 
     if not any(work.plans for work in found):
         raise AvgzslError(f"nothing of this can be run here: {found[0].reason}")
     todo = [work for work in found if not all(plan.done for plan in work.plans)]
-    make_folder(out)
-    runs = len({plan.run_id for work in todo for plan in work.plans if not plan.done})
-    with _progress.shown(runs) as bars, plugins.listening(bars):
-        launcher = plugins.load("launchers", "local")()
-        states = list(launcher.launch([work.runs for work in todo], runner.Options(out, device)))
-    return {state.run_id: state.error for state in states if state.error}
+    ends = _launching.launch(start, [work.runs for work in todo], [plan for work in todo for plan in work.plans])
+    return {run_id: state.error for run_id, state in ends.items() if state.error}
 
 
 def _show(drawn: str, page: Path | None) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from avgzsl_bench.cli import _choices, _complete
+from avgzsl_bench.cli import _choices, _launching
 
 if TYPE_CHECKING:
     from avgzsl_bench.config import RunConfig
@@ -16,15 +16,9 @@ EPILOG = "Example: avgzsl run --method eszsl --dataset demo"
 
 def command(
     method: _choices.Methods,
-    dataset: str = typer.Option(..., "--dataset", "-d", help="Data set (`avgzsl data list`).", autocompletion=_complete.datasets),
-    encoder: str = typer.Option(
-        None,
-        "--encoder",
-        "-e",
-        help="Text encoder; the data set's own choice if left out.",
-        autocompletion=_complete.encoders,
-    ),
-    features: _choices.Features = None,
+    dataset: _choices.Datasets,
+    encoder: _choices.EncodersIfAny = None,
+    features: _choices.FeaturesIfAny = None,
     split: _choices.Split = None,
     text: _choices.Text = "names",
     aspects: _choices.Aspects = "",
@@ -35,40 +29,38 @@ def command(
     seeds: _choices.Seeds = 1,
     set_: _choices.Settings = None,
     search: _choices.Search = None,
-    device: str = typer.Option("auto", help="auto, cpu, cuda or cuda:N."),
+    device: _launching.Device = "auto",
+    jobs: _launching.Jobs = 1,
+    launcher: _launching.Name = "local",
+    launch: _launching.Settings = None,
     out: _choices.Out = Path("runs"),
     dry_run: bool = typer.Option(False, "--dry-run", help="Show what would run, and stop."),
     as_json: bool = typer.Option(False, "--json", help="Print records as one JSON list."),
 ) -> None:
-    """Train and score methods under one protocol, and leave a record of every run; a second call does only what is missing."""
+    """Train and score methods under one protocol, and leave a record of every run; a second call does only what is missing.
+
+    Methods, encoders, data sets and feature sets are run in all their combinations, and --set goes to each of them.
+    """
     from avgzsl_bench import config
     from avgzsl_bench.text.sources import choose
 
     settings = config.parse([*(set_ or []), *([f"combine={combine}"] if combine else [])])
     texts = choose(text, aspects, prompts)
-    grid = {key: values.split(",") for key, values in config.parse(search or [], "--search").items()}
-    jobs = [
-        config.resolve(name, dataset, encoder, features, split, texts, rules, selection, seeds, settings, grid)
-        for name in dict.fromkeys(method)
-    ]
-    _run(jobs, device, out, dry_run, as_json)
+    searched = {key: values.split(",") for key, values in config.parse(search or [], "--search").items()}
+    how = split, texts, rules, selection, seeds, settings, searched
+    start = _launching.start(launcher, jobs, launch, out, device)
+    _run(start, config.grid(method, dataset, encoder, features, *how), dry_run, as_json)
 
 
-def _run(jobs: "list[tuple[RunConfig, ...]]", device: str, out: Path, dry_run: bool, as_json: bool) -> None:
-    from avgzsl_bench import identity, plugins, runner
-    from avgzsl_bench.cli import _progress
-    from avgzsl_bench.files import make_folder
+def _run(start: _launching.Start, jobs: "list[tuple[RunConfig, ...]]", dry_run: bool, as_json: bool) -> None:
+    from avgzsl_bench import identity
 
-    runner.choose_device(device)
-    plans = [planned for job in jobs for planned in identity.plan(job, out)]
+    plans = identity.plan_all(jobs, start.options.out)
     _announce(plans, dry_run, as_json)
     if dry_run:
         return
-    make_folder(out)
-    with _progress.shown(sum(not planned.done for planned in plans)) as bars, plugins.listening(bars):
-        launcher = plugins.load("launchers", "local")()
-        states = list(launcher.launch(jobs, runner.Options(out, device)))
-    _finish(plans, [state.error for state in states if state.error], as_json)
+    ends = _launching.launch(start, jobs, plans)
+    _finish(plans, [state.error for state in ends.values() if state.error], as_json)
 
 
 def _announce(plans: "list[Plan]", dry_run: bool, as_json: bool) -> None:
@@ -126,4 +118,5 @@ def _finish(plans: "list[Plan]", errors: list[str], as_json: bool) -> None:
             if planned.done:
                 typer.echo(f"record: {planned.record}")
     if errors:
-        raise AvgzslError("; ".join(dict.fromkeys(errors)))
+        more = f"; {len(errors) - 1} more failed, as told above" if errors[1:] else ""
+        raise AvgzslError(f"{errors[0]}{more}")

@@ -47,8 +47,9 @@ def sections(kind: str, name: str) -> Iterator[Section]:
     yield Section(f"{plugins.singular(kind)} {name}", [*about, *details])
     if hasattr(target, "Settings"):
         fields = target.Settings.model_fields
+        flag = "--launch" if kind == "launchers" else "--set"
         prefix = {"encoders": "encoder.", "losses": f"{getattr(target, 'family', '')}_loss."}.get(kind, "")
-        yield Section(f"settings (--set {prefix}NAME=VALUE)", [_setting(*item) for item in fields.items()], SETTINGS)
+        yield Section(f"settings ({flag} {prefix}NAME=VALUE)", [_setting(*item) for item in fields.items()], SETTINGS)
     if kind == "methods":
         swappable = [key for key in fields if key.endswith("_loss")]
         yield Section("losses (--set loss=NAME)", [(key, ", ".join(_family(key.removesuffix("_loss")))) for key in swappable])

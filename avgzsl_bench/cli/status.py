@@ -3,6 +3,7 @@
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -20,20 +21,6 @@ EPILOG = "Example: avgzsl status -m eszsl -m kda -d demo -e hashed --seeds 3"
 NAMES = "names"  # the usual --text
 DONE, RUNNING, FAILED, MISSING = "done", "running", "failed", "missing"
 
-Datasets = Annotated[
-    list[str] | None,
-    typer.Option("--dataset", "-d", help="Data set; give it again for more.", autocompletion=_complete.datasets),
-]
-Encoders = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--encoder",
-        "-e",
-        help="Text encoder; give it again for more. Each data set's own choice if left out.",
-        autocompletion=_complete.encoders,
-    ),
-]
-
 
 class State(NamedTuple):
     """Where one run stands; `said` is who makes it, or what stopped it."""
@@ -49,13 +36,14 @@ class Cell(NamedTuple):
     row: str
     dataset: str
     encoder: str
+    features: str = ""  # where several feature sets are asked about
     runs: tuple[State, ...] = ()
     problem: str = ""
 
     @property
     def column(self) -> str:
         """Its title."""
-        return f"{self.dataset} · {self.encoder}" if self.encoder else self.dataset
+        return " · ".join(filter(None, (self.dataset, self.encoder, self.features)))
 
     @property
     def lacks(self) -> bool:
@@ -80,9 +68,9 @@ def command(
         ),
     ] = None,
     method: _choices.MethodsIfAny = None,
-    dataset: Datasets = None,
-    encoder: Encoders = None,
-    features: _choices.Features = None,
+    dataset: _choices.DatasetsIfAny = None,
+    encoder: _choices.EncodersIfAny = None,
+    features: _choices.FeaturesIfAny = None,
     split: _choices.Split = None,
     text: _choices.Text = NAMES,
     aspects: _choices.Aspects = "",
@@ -107,14 +95,19 @@ def command(
         stray = [f"--{key}" for key, value in {**own, "method": method, "search": search}.items() if value]
         found = _of_reproduction(reproduction, dataset or [], encoder or [], shared, out, stray)
     elif method and dataset:
-        found = _of_grid(method, dataset, encoder or [None], {**own, **shared, "search": search}, out)
+        found = _of_grid(method, dataset, encoder or [None], features or [None], {**own, **shared, "search": search}, out)
     else:
         raise AvgzslError("there is nothing to look for; give --method and --dataset, or the name of a reproduction")
     _tell(*found, as_json)
 
 
 def _of_grid(
-    methods: list[str], data: list[str], encoders: "Sequence[str | None]", flags: dict[str, Any], out: Path
+    methods: list[str],
+    data: list[str],
+    encoders: "Sequence[str | None]",
+    features: "Sequence[str | None]",
+    flags: dict[str, Any],
+    out: Path,
 ) -> tuple[list[Cell], list[str]]:
     from avgzsl_bench import config, datasets, plugins
     from avgzsl_bench.text.sources import choose
@@ -127,13 +120,13 @@ def _of_grid(
     settings = config.parse([*(flags["set"] or []), *combine])
     grid = {key: values.split(",") for key, values in config.parse(flags["search"] or [], "--search").items()}
     texts = choose(flags["text"] or NAMES, flags["aspects"], flags["prompts"])
-    where = flags["features"], flags["split"], texts
-    how = flags["rules"] or "corrected", flags["selection"] or "validation", flags["seeds"] or 1, settings, grid
-    wanted = [(d, e, m) for d in dict.fromkeys(data) for e in dict.fromkeys(encoders) for m in dict.fromkeys(methods)]
-    jobs = [_resolved(m, d, e, *where, *how) for d, e, m in wanted]
+    how = texts, flags["rules"] or "corrected", flags["selection"] or "validation", flags["seeds"] or 1, settings, grid
+    wanted = list(product(dict.fromkeys(data), dict.fromkeys(encoders), dict.fromkeys(features), dict.fromkeys(methods)))
+    jobs = [_resolved(m, d, e, f, flags["split"], *how) for d, e, f, m in wanted]
     if all(isinstance(job, AvgzslError) for job in jobs):
         raise jobs[0]  # type: ignore[misc]
-    names = [(m, d, e or datasets.get(d).encoder) for d, e, m in wanted]
+    several = len(set(features)) > 1
+    names = [(m, d, e or datasets.get(d).encoder, f if several and f else "") for d, e, f, m in wanted]
     cells = [_cell(*name, job, out) for name, job in zip(names, jobs, strict=True)]
     return cells, list(_commands(cells, flags))
 
@@ -148,16 +141,16 @@ def _resolved(*choices: Any) -> "Sequence[RunConfig] | AvgzslError":
         return error
 
 
-def _cell(row: str, dataset: str, encoder: str, job: "Sequence[RunConfig] | AvgzslError | str", out: Path) -> Cell:
+def _cell(row: str, dataset: str, encoder: str, features: str, job: "Sequence[RunConfig] | AvgzslError | str", out: Path) -> Cell:
     """Where the runs of one job stand. Features and class text are opened as far as the names of runs need it."""
     from avgzsl_bench import identity
 
     if isinstance(job, AvgzslError | str):
-        return Cell(row, dataset, encoder, problem=str(job))
+        return Cell(row, dataset, encoder, features, problem=str(job))
     try:
-        return Cell(row, dataset, encoder, tuple(_state(plan) for plan in identity.plan(job, out)))
+        return Cell(row, dataset, encoder, features, tuple(_state(plan) for plan in identity.plan(job, out)))
     except AvgzslError as error:
-        return Cell(row, dataset, encoder, problem=str(error))
+        return Cell(row, dataset, encoder, features, problem=str(error))
 
 
 def _state(plan: "Plan") -> State:
@@ -179,13 +172,14 @@ def _state(plan: "Plan") -> State:
 
 def _commands(cells: "Iterable[Cell]", flags: dict[str, Any]) -> Iterator[str]:
     """`avgzsl run` for what is to be started, one command a column."""
-    lacking: dict[tuple[str, str], list[str]] = {}
+    lacking: dict[tuple[str, str, str], list[str]] = {}
     for cell in cells:
         if cell.lacks:
-            lacking.setdefault((cell.dataset, cell.encoder), []).append(cell.row)
-    for (dataset, encoder), methods in lacking.items():
+            lacking.setdefault((cell.dataset, cell.encoder, cell.features), []).append(cell.row)
+    for (dataset, encoder, features), methods in lacking.items():
         named = [word for name in methods for word in ("-m", name)]
-        yield shlex.join(["avgzsl", "run", *named, "-d", dataset, "-e", encoder, *_words(flags)])
+        others = _words({**flags, "features": features or flags["features"]})
+        yield shlex.join(["avgzsl", "run", *named, "-d", dataset, "-e", encoder, *others])
 
 
 def _words(flags: dict[str, Any]) -> Iterator[str]:
@@ -205,7 +199,7 @@ def _of_reproduction(
         raise AvgzslError(f"{name} takes one --encoder, in place of CLIP; ask once for each")
     encoder = encoders[0] if encoders else None
     jobs = reproduce.jobs(name, data, flags["seeds"], encoder, flags["text"] or None, config.parse(flags["set"] or []))
-    cells = [_cell(row, dataset, "", job, out) for row, dataset, job in jobs]
+    cells = [_cell(row, dataset, "", "", job, out) for row, dataset, job in jobs]
     named = [word for one in data for word in ("--dataset", one)]
     words = ["avgzsl", "reproduce", name, *named, *_words({"encoder": encoders, **flags})]
     return cells, [shlex.join(words)] if any(cell.lacks for cell in cells) else []
@@ -227,8 +221,8 @@ def _tell(cells: list[Cell], commands: list[str], as_json: bool) -> None:
 
 
 def _row(cell: Cell) -> dict[str, Any]:
-    about = {"row": cell.row, "dataset": cell.dataset, "encoder": cell.encoder or None, "impossible": cell.problem or None}
-    return {**about, "runs": [_run(run) for run in cell.runs]}
+    names = {"row": cell.row, "dataset": cell.dataset, "encoder": cell.encoder or None, "features": cell.features or None}
+    return {**names, "impossible": cell.problem or None, "runs": [_run(run) for run in cell.runs]}
 
 
 def _run(run: State) -> dict[str, Any]:

@@ -24,7 +24,8 @@ class Triplet(Loss):
 def by_clip(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> Tensor:
     """The loss of every clip, (clips,)."""
     near, far = (torch.linalg.vector_norm(anchor - other + SHIFT, dim=1) for other in (positive, negative))
-    return (near - far + margin).clamp(min=0)
+    missing: Tensor = near - far + margin
+    return missing.clamp(min=0)
 
 
 MEMBER = Triplet

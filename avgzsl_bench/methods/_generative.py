@@ -17,6 +17,7 @@ from avgzsl_bench import layers, randomness
 from avgzsl_bench.contracts import Batch, ClassText, Method, Shapes, Training, TrainingSettings
 
 INITIAL = 0.02  # standard deviation of the initial weights of critics and of the classifier
+EPSILON = 1e-8  # of Adam
 NOISE_CHUNK = 65536  # synthetic clips whose noise is drawn at once, to bound memory
 
 
@@ -53,6 +54,7 @@ class Generative(Method):
     """A generator of clips from noise and class text, a critic of both, and the classifier."""
 
     own_batches = True
+    fits_stacked = True
     settings: Any
 
     def __init__(self, settings: GenerativeSettings, shapes: Shapes) -> None:
@@ -125,18 +127,20 @@ class Generative(Method):
         text: Tensor,
     ) -> Tensor:
         """Weights and biases of a softmax classifier after each of its epochs, (epochs, classes, width + 1)."""
-        rows = F.pad(INITIAL * self.noise(text.new_empty(len(text), self.width)), (0, 1)).requires_grad_()
-        betas = (self.settings.adam_beta1, self.settings.adam_beta2)
-        optimiser = torch.optim.Adam([rows], self.settings.classifier_learning_rate, betas)
-        kept = []
+        rows = F.pad(INITIAL * self.noise(text.new_empty(len(text), self.width)), (0, 1))
+        slope = torch.func.grad(lambda rows, given, label: F.cross_entropy(_with_one(given) @ rows.T, label))
+        # Adam written out: an optimiser object cannot be mapped over the copies of several runs
+        first, second = self.settings.adam_beta1, self.settings.adam_beta2
+        mean, square, steps, kept = torch.zeros_like(rows), torch.zeros_like(rows), 0, []
         for _ in range(self.settings.classifier_epochs):
             for real, made in batches:
-                given, label = clips(real, made)
-                with torch.enable_grad():
-                    loss = F.cross_entropy(_with_one(given) @ rows.T, label)
-                (rows.grad,) = torch.autograd.grad(loss, [rows])
-                optimiser.step()
-            kept.append(rows.detach().clone())
+                gradient = slope(rows, *clips(real, made))
+                steps += 1
+                mean = first * mean + (1 - first) * gradient
+                square = second * square + (1 - second) * gradient.square()
+                scale = (square / (1 - second**steps)).sqrt() + EPSILON
+                rows = rows - self.settings.classifier_learning_rate / (1 - first**steps) * mean / scale
+            kept.append(rows)
         return torch.stack(kept)
 
     def embed(self, batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor]:

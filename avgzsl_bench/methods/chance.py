@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from avgzsl_bench import contracts, layers
+from avgzsl_bench import contracts, layers, randomness
 from avgzsl_bench.contracts import Batch, ClassText, Method, Shapes, Training
 
 

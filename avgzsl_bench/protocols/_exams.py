@@ -81,7 +81,8 @@ class Examiner:
 
     def stage(self, number: int) -> Stage:
         """Stage 1 trains on the training classes, stage 2 on the validation classes too."""
-        if stage := self._held.get(number):
+        stage: Stage | None = self._held.get(number)
+        if stage:
             return stage
         first = number == 1
         subsets = ("train",) if first else TRAINING
@@ -92,7 +93,8 @@ class Examiner:
 
     def validation(self) -> Exam:
         """The exam that selects."""
-        if exam := self._held.get("validation"):
+        exam: Exam | None = self._held.get("validation")
+        if exam:
             return exam
         clips = self.splits.load("validation_seen", "validation_unseen")
         exam = self._exam(clips, self.splits.role_ids("train"), self.splits.role_ids("validation_unseen"))

@@ -8,7 +8,7 @@ import torch
 from test_training_speed import DEVICE, bare, epoch, waited
 from torch.nn import functional as F
 
-from avgzsl_bench import published, training
+from avgzsl_bench import batches, published, training
 from avgzsl_bench.contracts import ClassText, Clips, Shapes, Tokens
 from avgzsl_bench.methods.tcaf import Tcaf
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from avgzsl_bench import config, datasets, plugins, published, training
+from avgzsl_bench import batches, config, datasets, plugins, published, training
 from avgzsl_bench.contracts import ClassText, Clips, Shapes, Tokens, TrainingSettings
 from avgzsl_bench.layers import key_of, reseed
 
