@@ -31,12 +31,18 @@ def mix(bits: Tensor) -> Tensor:
     return bits ^ ((bits >> 16) & 0xFFFF)
 
 
-def random_bits(key: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Uniform int32 of `shape` (at least one axis) from a scalar int32 key."""
+def random_bits(key: Tensor, shape: tuple[int, ...], rows: Tensor | None = None) -> Tensor:
+    """Uniform int32 of `shape` (at least one axis) from a scalar int32 key.
+
+    Rows are those of the first axis, or those that int32 `rows` numbers, of the shape that `shape` begins with: bits then
+    depend on the number of a row and not on its place.
+    """
     key = mix(mix(key))
-    row = mix(mix(torch.arange(shape[0], dtype=torch.int32, device=key.device) * _ROWS + key))
-    column = mix(mix(torch.arange(math.prod(shape[1:]), dtype=torch.int32, device=key.device) * _COLUMNS - key))
-    return mix(row[:, None] ^ column).view(shape)  # (rows, columns) bits at the cost of one round each
+    if rows is None:
+        rows = torch.arange(shape[0], dtype=torch.int32, device=key.device)
+    row = mix(mix(rows * _ROWS + key))
+    column = mix(mix(torch.arange(math.prod(shape[rows.ndim :]), dtype=torch.int32, device=key.device) * _COLUMNS - key))
+    return mix(row[..., None] ^ column).view(shape)  # (rows, columns) bits at the cost of one round each
 
 
 def uniform(key: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -68,12 +74,15 @@ class Dropout(Keyed):
         super().__init__()
         self.rate = rate
 
-    def forward(self, values: Tensor) -> Tensor:
-        """Zero a share `rate` of the values in training and scale up the rest; nothing in evaluation."""
+    def forward(self, values: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Zero a share `rate` of the values in training and scale up the rest; nothing in evaluation.
+
+        Int32 `rows`, of the shape that `values` begins with, name the rows for which it is drawn, wherever they stand.
+        """
         if not self.training or self.rate == 0:
             return values
-        keep = random_bits(self.next_key(), tuple(values.shape)) >= int(self.rate * 2**32) - 2**31
-        return torch.where(keep, values / (1 - self.rate), 0.0)
+        keep = random_bits(self.next_key(), tuple(values.shape), rows) >= int(self.rate * 2**32) - 2**31
+        return values / (1 - self.rate) * keep  # several times faster than torch.where, and as exact
 
 
 class Noise(Keyed):
