@@ -28,14 +28,15 @@ class Held(NamedTuple):
     seconds: Seconds
     device: torch.device
 
-    def batch(self, index: Tensor, limits: Limits = Limits(), place: Tensor | None = None) -> Batch:
+    def batch(self, index: Tensor, limits: Limits = Limits(), place: Tensor | None = None, packed: int = 0) -> Batch:
         """The clips at `index` (clips,), without labels; `place` in [0, 1) is where each longer sequence is cropped."""
         if isinstance(self.audio, Tensor) and isinstance(self.video, Tensor):
             return Batch(audio=self.audio[index], video=self.video[index])
         assert isinstance(self.audio, Tokens), "both modalities are averaged, or neither"
         assert isinstance(self.video, Tokens), "both modalities are averaged, or neither"
         where = None if place is None else place.numpy()
-        audio, video = gather(self.audio, self.video, self.seconds, index.numpy(), limits, where, self.device)
+        tokens = (self.audio, self.video, self.seconds)
+        audio, video, packing = gather(*tokens, index.numpy(), limits, where, self.device, packed)
         return Batch(
             audio=audio.values,
             video=video.values,
@@ -43,6 +44,7 @@ class Held(NamedTuple):
             video_mask=video.mask,
             audio_time=audio.time,
             video_time=video.time,
+            packing=packing,
         )
 
     @property
@@ -183,7 +185,8 @@ class Trainer:
         index = torch.cat(list(chosen)).cpu()
         place = uniform(torch.tensor(key_of("crop", *self._place), dtype=torch.int32), (len(index),))
         for labels, host, where in zip(chosen, index.split(settings.batch_size), place.split(settings.batch_size), strict=True):
-            yield self.data.clips.batch(host, limits, where)._replace(label=self.data.label[labels])
+            batch = self.data.clips.batch(host, limits, where, self.method.packed)
+            yield batch._replace(label=self.data.label[labels])
 
     def _step(self, turn: str, batch: Batch, totals: dict[str, list[Tensor]]) -> None:
         with torch.set_grad_enabled(turn in self.optimisers):
