@@ -29,7 +29,7 @@ def ragged(seed, kind, dim):
 
 
 def batch_of(seed=0, packed=0, limits=Limits(), place=None):
-    """Clips of all of whose numbers are float64, so that only the layout makes a difference."""
+    """Clips in float64, so that rounding hides no difference between layouts."""
     tokens = ragged(seed, "audio", AUDIO), ragged(seed, "video", VIDEO)
     audio, video, packing = gather(*tokens, SECONDS, np.arange(CLIPS), limits, place, torch.device("cpu"), packed)
     parts = {"audio": audio.values, "audio_time": audio.time, "video": video.values, "video_time": video.time}

@@ -4,7 +4,8 @@ A transformer whose mask leaves cross-modal attention only; its class token and 
 the paper's: φ encoded tokens, c_o class token, θ joint space, ρ decoded text. The text's width is an input, not the tokens'.
 Paper form: tokens lie at their seconds, picture features have length one, padding is left out of batch-norm statistics.
 Reference form, as the released code does: picture features are scaled over time, audio is divided by 255 always, seconds count
-from the crop, scoring takes token numbers for seconds, padding counts in the statistics, and an unused pass moves them.
+from the crop, scoring takes token numbers for seconds, padding (to the longest clip, or a limit) counts in the statistics, and
+an unused pass moves them.
 """
 
 import math
