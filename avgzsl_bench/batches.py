@@ -25,14 +25,15 @@ class Held(NamedTuple):
     device: torch.device
     dtype: torch.dtype = torch.float32
 
-    def batch(self, index: Tensor, limits: Limits = Limits(), place: Tensor | None = None) -> Batch:
+    def batch(self, index: Tensor, limits: Limits = Limits(), place: Tensor | None = None, packed: int = 0) -> Batch:
         """The clips at `index` (clips,), without labels; `place` in [0, 1) is where each longer sequence is cropped."""
         if isinstance(self.audio, Tensor) and isinstance(self.video, Tensor):
             return Batch(audio=self.audio[index], video=self.video[index])
         assert isinstance(self.audio, Tokens), "both modalities are averaged, or neither"
         assert isinstance(self.video, Tokens), "both modalities are averaged, or neither"
         where = None if place is None else place.numpy()
-        audio, video = gather(self.audio, self.video, self.seconds, index.numpy(), limits, where, self.device)
+        tokens = (self.audio, self.video, self.seconds)
+        audio, video, packing = gather(*tokens, index.numpy(), limits, where, self.device, packed)
         return Batch(
             audio=audio.values.to(self.dtype),
             video=video.values.to(self.dtype),
@@ -40,6 +41,7 @@ class Held(NamedTuple):
             video_mask=video.mask,
             audio_time=audio.time.to(self.dtype),
             video_time=video.time.to(self.dtype),
+            packing=packing,
         )
 
     @property

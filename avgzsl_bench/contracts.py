@@ -35,6 +35,15 @@ ABSENT: Any = ()  # a part that is not there: an empty tuple is a leafless tree,
 Rules = Literal["corrected", "reference"]
 
 
+class Packing(NamedTuple):
+    """Whose tokens those of a packed batch are: short clips share a row, after one another."""
+
+    audio: Tensor  # (rows, time) int64, the number of the token's clip in the batch, negative in padding
+    video: Tensor  # (rows, time)
+    clips: Tensor  # (rows, seats) int64, the clips of each row, negative where a seat is empty
+    seat: Tensor  # (clips, 2) int64, row and seat of each clip
+
+
 class Batch(NamedTuple):
     """Clips and the row of each one's class in the ClassText beside it. Parts a method does not need are `()`."""
 
@@ -48,6 +57,7 @@ class Batch(NamedTuple):
     video_mask: Tensor = ABSENT
     audio_time: Tensor = ABSENT  # (clips, time) seconds from the start of the clip, also in padding and after a crop
     video_time: Tensor = ABSENT
+    packing: Packing = ABSENT  # where audio and video are (rows, time, dim), for methods that are `packed`
 
 
 class ClassText(NamedTuple):
@@ -141,6 +151,7 @@ class Method(nn.Module):
     turns: tuple[str, ...] = ("all",)  # one optimiser step each; () trains nothing
     own_batches: bool = False  # every turn draws a batch of its own, as adversarial methods do
     fits_stacked: ClassVar[bool] = False  # whether `prepare` is as pure as `losses`, so that it can be mapped over copies
+    packed: bool = False  # short sequences share rows in training batches, as `Packing` says
     classifier_epochs: int = 0  # n: `prepare` fits a classifier for n epochs and gives all n, of which stage 1 selects one
 
     Settings: type[Settings] = TrainingSettings

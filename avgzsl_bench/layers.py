@@ -41,11 +41,14 @@ class Dropout(Keyed):
         super().__init__()
         self.rate = rate
 
-    def forward(self, values: Tensor) -> Tensor:
-        """Zero a share `rate` of the values in training and scale up the rest; nothing in evaluation."""
+    def forward(self, values: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Zero a share `rate` of the values in training and scale up the rest; nothing in evaluation.
+
+        Int32 `rows`, of the shape that `values` begins with, name the rows for which it is drawn, wherever they stand.
+        """
         if not self.training or self.rate == 0:
             return values
-        keep = random_bits(self.next_key(), tuple(values.shape)) >= int(self.rate * 2**32) - 2**31
+        keep = random_bits(self.next_key(), tuple(values.shape), rows) >= int(self.rate * 2**32) - 2**31
         return values * (keep.to(values.dtype) * (1 / (1 - self.rate)))  # one product forward and one backward
 
 

@@ -232,4 +232,4 @@ def _sample(trainer: Trainer, number: int) -> Batch:
     if not data.clips.temporal:
         return batch_of(data, chosen, others if "negatives" in method.needs else None)
     limits = Limits(method.settings.training_audio_tokens, method.settings.training_video_tokens)
-    return data.clips.batch(chosen.cpu(), limits)._replace(label=data.label[chosen])
+    return data.clips.batch(chosen.cpu(), limits, None, method.packed)._replace(label=data.label[chosen])

@@ -9,14 +9,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avgzsl_bench.clips import Tokens
+from avgzsl_bench.contracts import ABSENT, Packing
+
+SEATS = 4  # clips that share a row at most: few rows of sequences like UCF's have room for more, and every row has all seats
 
 
 class Padded(NamedTuple):
-    """Sequences of one modality, padded at their end."""
+    """Sequences of one modality: a clip a row, or several after one another; padded at their end."""
 
-    values: Tensor  # (clips, time, dim) float32, 0 in padding
-    mask: Tensor  # (clips, time) bool, True where a token is real
-    time: Tensor  # (clips, time) float32, seconds from the start of the clip
+    values: Tensor  # (rows, time, dim) float32, 0 in padding
+    mask: Tensor  # (rows, time) bool, True where a token is real
+    time: Tensor  # (rows, time) float32, seconds from the start of the clip
+    clip: Tensor  # (rows, time) int64, the number of the token's clip in the batch, -1 in padding
 
 
 class Limits(NamedTuple):
@@ -24,6 +28,14 @@ class Limits(NamedTuple):
 
     audio: int = 0
     video: int = 0
+
+
+class Crops(NamedTuple):
+    """What is taken of each clip of one modality."""
+
+    clip: NDArray[np.int64]  # (clips,) among all
+    begin: NDArray[np.int64]  # (clips,) its first token
+    size: NDArray[np.int64]  # (clips,) tokens
 
 
 def gather(
@@ -34,20 +46,28 @@ def gather(
     limits: Limits,
     place: NDArray[np.float64] | None,
     device: torch.device,
-) -> tuple[Padded, Padded]:
-    """Audio and video of the clips at `index`, cropped at the same time.
+    packed: int = 0,
+) -> tuple[Padded, Padded, Packing]:
+    """Audio and video of the clips at `index`, cropped at the same time: a clip a row, or packed into few rows.
 
     `place` (clips,) in [0, 1) says where in a longer video the crop begins, from its first to its last possible token; None
-    is the middle. The audio's crop begins at the token of that time, or where its last tokens fit.
+    is the middle. The audio's crop begins at the token of that time, or where its last tokens fit. Rows that are `packed` are
+    so many times as long as the longest clip; the third part is there for them only.
     """
     spare = _spare(video, index, limits.video)
     begin = spare // 2 if place is None else (place * (spare + 1)).astype(np.int64)
     heard = np.rint(begin * seconds["video"] / seconds["audio"]).astype(np.int64)
-    begin_audio = np.minimum(heard, _spare(audio, index, limits.audio))
-    return (
-        _padded(audio, index, begin_audio, limits.audio, seconds["audio"], device),
-        _padded(video, index, begin, limits.video, seconds["video"], device),
-    )
+    sound = _crop(audio, index, np.minimum(heard, _spare(audio, index, limits.audio)), limits.audio)
+    picture = _crop(video, index, begin, limits.video)
+    need = np.stack([sound.size, picture.size, np.ones_like(index)], 1)
+    if packed:
+        row, first = _seated(need, np.array([*packed * need.max(0)[:2], SEATS]))
+        limits = Limits()
+    else:
+        row, first = np.arange(len(index)), np.zeros_like(need)
+    sounds = _laid(audio, sound, row, first[:, 0], limits.audio, seconds["audio"], device)
+    pictures = _laid(video, picture, row, first[:, 1], limits.video, seconds["video"], device)
+    return sounds, pictures, _packing(sounds, pictures, row, first[:, 2]) if packed else ABSENT
 
 
 def _spare(tokens: Tokens, index: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
@@ -55,16 +75,50 @@ def _spare(tokens: Tokens, index: NDArray[np.int64], limit: int) -> NDArray[np.i
     return np.maximum(tokens.length[index] - limit, 0) if limit else np.zeros(len(index), np.int64)
 
 
-def _padded(
-    tokens: Tokens, index: NDArray[np.int64], begin: NDArray[np.int64], limit: int, seconds: float, device: torch.device
-) -> Padded:
+def _crop(tokens: Tokens, index: NDArray[np.int64], begin: NDArray[np.int64], limit: int) -> Crops:
     count = tokens.length[index] - begin
-    longest = limit or int(count.max())
-    count = np.minimum(count, longest)
-    rows = np.zeros((len(index), longest, tokens.dim), tokens.parts[0].dtype)
-    for row, clip, first, n in zip(rows, index, begin, count, strict=True):
-        row[:n] = tokens.clip(clip)[first : first + n]
-    token = torch.arange(longest, device=device)
-    starts, counts = (torch.from_numpy(column).to(device)[:, None] for column in (begin, count))
+    return Crops(index, begin, np.minimum(count, limit) if limit else count)
+
+
+def _seated(need: NDArray[np.int64], room: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The row of each clip (clips,), and where in it the clip begins (clips, kinds): longest first, each where it first fits.
+
+    A clip takes as much of each kind as it `need`s (clips, kinds), of the `room` (kinds,) that every row has.
+    """
+    left = np.tile(room, (len(need), 1))
+    row, first = np.zeros(len(need), np.int64), np.zeros_like(need)
+    for clip in np.argsort(-need.sum(1), kind="stable"):
+        row[clip] = (left >= need[clip]).all(1).argmax()
+        first[clip] = room - left[row[clip]]
+        left[row[clip]] -= need[clip]
+    return row, first
+
+
+def _packing(audio: Padded, video: Padded, row: NDArray[np.int64], seat: NDArray[np.int64]) -> Packing:
+    clips = np.full((row.max() + 1, seat.max() + 1), -1)
+    clips[row, seat] = np.arange(len(row))
+    taken, seats = (torch.from_numpy(part).to(audio.clip.device) for part in (clips, np.stack([row, seat], 1)))
+    return Packing(audio.clip, video.clip, taken, seats)
+
+
+def _laid(
+    tokens: Tokens,
+    crops: Crops,
+    row: NDArray[np.int64],
+    first: NDArray[np.int64],
+    limit: int,
+    seconds: float,
+    device: torch.device,
+) -> Padded:
+    """Each clip in its `row` (clips,) from column `first` (clips,) on."""
+    shape = (int(row.max()) + 1, limit or int((first + crops.size).max()))
+    values = np.zeros((*shape, tokens.dim), tokens.parts[0].dtype)
+    number, origin = np.full(shape, -1), np.zeros(shape, np.int64)
+    for i in np.lexsort((first, row)):  # from the left, since time runs on in padding
+        columns = slice(first[i], first[i] + crops.size[i])
+        values[row[i], columns] = tokens.clip(crops.clip[i])[crops.begin[i] :][: crops.size[i]]
+        number[row[i], columns] = i
+        origin[row[i], first[i] :] = crops.begin[i] - first[i]
     # quantised tokens travel as bytes and become numbers on the device
-    return Padded(torch.from_numpy(rows).to(device).float(), token < counts, ((starts + token) * seconds).float())
+    laid, clip, token = (torch.from_numpy(part).to(device) for part in (values, number, origin + np.arange(shape[1])))
+    return Padded(laid.float(), clip >= 0, (token * seconds).float(), clip)

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from avgzsl_bench.contracts import ABSENT, Batch, ClassText, Loss, Method, Training, TrainingSettings
+from avgzsl_bench.contracts import ABSENT, Batch, ClassText, Loss, Method, Packing, Training, TrainingSettings
 from avgzsl_bench.layers import reseed
 
 # what only the loop reads of the settings, for each trainer by itself; the batches must have one size
@@ -88,21 +88,28 @@ def _settings(methods: Sequence[Method]) -> tuple[BaseModel, dict[str, Tensor]]:
 
 
 def collate(batches: Sequence[Batch]) -> Batch:
-    """One batch for each copy, stacked: (copies, ...), sequences padded to one length; a single one stays as it is."""
+    """One batch for each copy, stacked: (copies, ...), sequences in one layout that holds all; a single one stays as it is."""
     if len(batches) == 1:
         return batches[0]
-    columns = zip(*batches, strict=True)
-    return Batch(*(_stacked(column) if isinstance(column[0], Tensor) else ABSENT for column in columns))
+    columns = {name: [getattr(batch, name) for batch in batches] for name in Batch._fields}
+    packings = columns.pop("packing")
+    if packings[0]:
+        columns_of_packing = zip(*packings, strict=True)
+        return Batch(**_stacked_all(columns), packing=Packing(*(_stacked(column, -1) for column in columns_of_packing)))
+    return Batch(**_stacked_all(columns))
 
 
-def _stacked(parts: Sequence[Tensor]) -> Tensor:
-    longest = max(part.shape[1] for part in parts) if parts[0].ndim > 1 else 0
-    return torch.stack([_lengthened(part, longest) for part in parts])
+def _stacked_all(columns: dict[str, list[Any]]) -> dict[str, Any]:
+    return {name: _stacked(column, 0) if isinstance(column[0], Tensor) else ABSENT for name, column in columns.items()}
 
 
-def _lengthened(part: Tensor, longest: int) -> Tensor:
-    missing = longest - part.shape[1] if part.ndim > 1 else 0
-    return torch.cat([part, part.new_zeros(len(part), missing, *part.shape[2:])], 1) if missing > 0 else part
+def _stacked(parts: Sequence[Tensor], empty: int) -> Tensor:
+    """Parts of which some have fewer rows or tokens, filled up at the end."""
+    shape = [max(sizes) for sizes in zip(*(part.shape for part in parts), strict=True)]
+    stacked = parts[0].new_full((len(parts), *shape), empty)
+    for place, part in zip(stacked, parts, strict=True):
+        place[tuple(slice(size) for size in part.shape)] = part
+    return stacked
 
 
 def alike(one: Method, other: Method) -> bool:
@@ -197,7 +204,12 @@ def check(methods: Sequence[Method], batches: Sequence[Batch], classes: ClassTex
 
 
 def _double(batch: Batch) -> Batch:
-    return Batch(*(part.double() if isinstance(part, Tensor) and part.is_floating_point() else part for part in batch))
+    parts: dict[str, Any] = batch._asdict()
+    return Batch(**{name: part.double() if _is_float(part) else part for name, part in parts.items()})
+
+
+def _is_float(part: Any) -> bool:
+    return isinstance(part, Tensor) and part.is_floating_point()
 
 
 def _outcome(method: Method, batch: Batch, classes: ClassText, turn: str) -> dict[str, Tensor]:

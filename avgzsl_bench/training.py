@@ -80,7 +80,8 @@ class Trainer:
         index = chosen.cpu()
         place = uniform(torch.tensor(key_of("crop", *self._place), dtype=torch.int32), (index.numel(),)).view(index.shape)
         for labels, host, where in zip(chosen, index, place, strict=True):
-            yield self.data.clips.batch(host, limits, where)._replace(label=self.data.label[labels])
+            batch = self.data.clips.batch(host, limits, where, self.method.packed)
+            yield batch._replace(label=self.data.label[labels])
 
     def step(self, turn: str) -> None:
         """Move the parameters of a turn along their gradients."""

@@ -290,5 +290,25 @@ class MixesSequences(Temporal):
         return scores - scores.mean(0)
 
 
+class Packed(Temporal):
+    packed = True
+
+    def embed(self, batch, rows):
+        if not batch.packing:
+            return super().embed(batch, rows)
+        owners = (batch.audio, batch.packing.audio), (batch.video, batch.packing.video)
+        means = [self.mean(*owner, batch.packing) for owner in owners]
+        return Good.embed(self, Batch(audio=means[0], video=means[1]), rows)
+
+    def mean(self, tokens, clip, packing):
+        own = (clip == torch.arange(len(packing.seat))[:, None, None]).to(tokens)  # (clips, rows, time)
+        return torch.einsum("crt,rtd->cd", own, tokens) / own.sum((1, 2))[:, None]
+
+
+class MixesRows(Packed):
+    def mean(self, tokens, clip, packing):
+        return _mean(tokens, clip >= 0)[packing.seat[:, 0]]
+
+
 class WantsNegativesInTime(Temporal):
     needs = frozenset({"audio", "video", "temporal", "negatives"})

@@ -22,7 +22,9 @@ from faults import (
     LosesItsWeights,
     MixesCandidates,
     MixesClips,
+    MixesRows,
     MixesSequences,
+    Packed,
     PerClipLoss,
     ReadsTheDevice,
     Remembers,
@@ -74,8 +76,9 @@ SHAPE, PERMUTE, ALONE, ONE = (
     "scores one clip",
 )
 INPUTS, DEFAULTS, UNKNOWN = "leaves its inputs alone", "is built from defaults", "refuses an unknown setting"
-PADDING, MODALITIES, RELEASED = (
+PADDING, PACKED, MODALITIES, RELEASED = (
     "ignores padding",
+    "scores packed clips alike",
     "scores each modality like both",
     "refuses weights of another method",
 )
@@ -110,6 +113,7 @@ CHANCE, ABOVE = "falls to chance when texts are permuted", "beats chance when te
         (LooksAtPadding, {PADDING}),
         (LooksAtTimeOfPadding, {PADDING}),
         (MixesSequences, {ONE}),
+        (MixesRows, {PACKED}),
         (WantsNegativesInTime, {DEFAULTS}),
     ],
 )
@@ -151,8 +155,8 @@ def test_a_floor_that_ignores_clips_is_excused_from_beating_chance(outcomes):
 
 @pytest.mark.parametrize(
     ("kind", "left_out"),
-    [(Fits, {PADDING}), (Adversarial, {PADDING, DOWN}), (Temporal, set())],
-    ids=["fits", "adversarial", "temporal"],
+    [(Fits, {PADDING, PACKED}), (Adversarial, {PADDING, PACKED, DOWN}), (Temporal, {PACKED}), (Packed, set())],
+    ids=["fits", "adversarial", "temporal", "packed"],
 )
 def test_a_sound_method_of_another_kind_passes_and_says_what_it_leaves_out(outcomes, kind, left_out):
     found = outcomes("methods", kind)

@@ -6,7 +6,7 @@ import torch
 
 from avgzsl_bench import batches, scoring, training
 from avgzsl_bench.contracts import ClassText, Clips, Method, Shapes, TemporalSettings, Tokens
-from avgzsl_bench.sequences import Limits, gather
+from avgzsl_bench.sequences import SEATS, Limits, gather
 
 CPU = torch.device("cpu")
 SECONDS = {"audio": 0.96, "video": 0.64}
@@ -21,7 +21,11 @@ def tokens(modality, dim=3, kind=np.float32):
 
 
 def gathered(index, limits=Limits(), place=None, kind=np.float32):
-    return gather(tokens("audio", kind=kind), tokens("video", kind=kind), SECONDS, np.array(index), limits, place, CPU)
+    return gather(tokens("audio", kind=kind), tokens("video", kind=kind), SECONDS, np.array(index), limits, place, CPU)[:2]
+
+
+def packed(index, limits=Limits(), place=None):
+    return gather(tokens("audio"), tokens("video"), SECONDS, np.array(index), limits, place, CPU, packed=1)
 
 
 def test_whole_clips_are_padded_to_the_longest_of_the_batch():
@@ -69,6 +73,38 @@ def test_bytes_become_numbers_on_the_way():
     assert audio.values[0, :, 1].tolist() == list(range(40))
 
 
+def test_short_clips_share_rows_that_are_no_longer_than_the_longest():
+    audio, video, packing = packed([1, 4, 4, 3])  # of 40, 7, 7, 1 and 60, 10, 10, 2 tokens
+    assert (audio.values.shape, video.values.shape) == ((2, 40, 3), (2, 60, 3))
+    assert packing.seat.tolist() == [[0, 0], [1, 0], [1, 1], [1, 2]]
+    assert packing.clips.tolist() == [[0, -1, -1], [1, 2, 3]]
+    assert packing.audio[1].tolist() == [1] * 7 + [2] * 7 + [3] + [-1] * 25
+    assert packing.video[1].tolist() == [1] * 10 + [2] * 10 + [3] * 2 + [-1] * 38
+    assert audio.mask.equal(packing.audio >= 0)
+    assert video.mask.equal(packing.video >= 0)
+
+
+@pytest.mark.parametrize(("limits", "place"), [(Limits(), None), (Limits(5, 8), np.linspace(0, 0.99, 9))])
+def test_packed_clips_are_the_padded_ones(limits, place):
+    index = [4, 0, 2, 3, 3, 1, 0, 4, 4]
+    audio, video, packing = packed(index, limits, place)
+    for alone, laid, clip in zip(gathered(index, limits, place), (audio, video), (packing.audio, packing.video), strict=True):
+        assert len(clip) < len(index)
+        assert not laid.values[clip < 0].any()
+        for number in range(len(index)):
+            assert laid.values[clip == number].equal(alone.values[number, alone.mask[number]])
+            assert laid.time[clip == number].equal(alone.time[number, alone.mask[number]])
+    rows, seats = packing.seat.T
+    assert packing.clips[rows, seats].tolist() == list(range(len(index)))
+    assert (packing.clips >= 0).sum() == len(index)
+
+
+def test_few_clips_share_a_row():
+    _, video, packing = packed([1] + [3] * (2 * SEATS + 1))  # the short ones have two tokens each
+    assert (packing.clips >= 0).sum(1).tolist() == [1, SEATS, SEATS, 1]
+    assert video.mask.sum(1).tolist() == [60, 2 * SEATS, 2 * SEATS, 2]
+
+
 def test_joined_tokens_stay_where_they_are():
     one, other = tokens("video"), tokens("audio")
     joined = Tokens.join([one, other])
@@ -108,6 +144,15 @@ class Mean(Method):
 def temporal_pool():
     clips = Clips(tokens("audio"), tokens("video"), np.arange(5), tuple("abcde"))
     return batches.pool(clips, range(5), CPU, SECONDS)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_training_packs_for_methods_that_are_packed(shared):
+    method = method_of()
+    method.packed = shared
+    batch = next(training.Trainer(method, temporal_pool(), ClassText(torch.zeros(5, 1, 2)), 0, 1)._batches())
+    assert bool(batch.packing) == shared
+    assert (len(batch.audio) < len(batch.label)) == shared
 
 
 def method_of(**settings):

@@ -1,5 +1,6 @@
-"""A transformer over sound, a class token and picture that spares what its mask forbids, and batch norm that spares padding."""
+"""A transformer over sound, class tokens and picture that spares what its mask forbids, and batch norm that spares padding."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -12,44 +13,66 @@ SHORT = 256  # up to so many tokens one masked attention is cheaper than three t
 
 
 class Span(NamedTuple):
-    """Queries, the keys that they may attend to, and which of those are not padding."""
+    """Queries, the keys that they may attend to, and which of those belong to the same clip."""
 
     queries: slice
     keys: slice
-    allowed: Tensor  # (clips, 1, 1 or queries, keys) bool
+    allowed: Tensor  # (rows, 1, queries, keys) bool
 
 
-def spans_of(attention: str, place: int, real: Tensor) -> list[Span]:
-    """Who may attend to whom among sound, the class token at `place`, and picture; `real` (clips, tokens) is no padding."""
-    count = real.shape[1]
-    sound, token, picture, everything = slice(0, place), slice(place, place + 1), slice(place + 1, count), slice(0, count)
-    to_sound, to_picture = slice(0, place + 1), slice(place, count)
+def spans_of(attention: str, sound: Tensor, token: Tensor, picture: Tensor) -> list[Span]:
+    """Who may attend to whom among sound, class tokens and picture, which lie in a row in this order.
+
+    Of each: the clip that it belongs to (rows, count), negative in padding.
+    """
+    clip = torch.cat([sound, token, picture], 1)
+    first, last, count = sound.shape[1], sound.shape[1] + token.shape[1], clip.shape[1]
+    sounds, tokens, pictures, everything = slice(0, first), slice(first, last), slice(last, count), slice(0, count)
+    to_sound, to_picture = slice(0, last), slice(first, count)
     pairs = {
-        "cross": [(sound, to_picture), (token, everything), (picture, to_sound)],
-        "self": [(sound, to_sound), (token, everything), (picture, to_picture)],
+        "cross": [(sounds, to_picture), (tokens, everything), (pictures, to_sound)],
+        "self": [(sounds, to_sound), (tokens, everything), (pictures, to_picture)],
         "full": [(everything, everything)],
     }[attention]
     if count > SHORT:
-        return [Span(queries, keys, real[:, None, None, keys]) for queries, keys in pairs]
-    allowed = real.new_zeros(count, count)
+        return [span_of(clip, queries, keys) for queries, keys in pairs]
+    allowed = torch.zeros(count, count, dtype=torch.bool, device=clip.device)
     for queries, keys in pairs:
         allowed[queries, keys] = True
-    return [Span(everything, everything, allowed & real[:, None, None])]
+    whole = span_of(clip, everything, everything)
+    return [whole._replace(allowed=whole.allowed & allowed)]
 
 
-class TokenEncoder(nn.Sequential):
+def span_of(clip: Tensor, queries: slice, keys: slice) -> Span:
+    """Attention of some of a row to some of it; `clip` (rows, count) as in `spans_of`."""
+    asking = clip[:, queries, None]
+    # padding attends to everything, for attention to nothing is not a number
+    return Span(queries, keys, ((asking == clip[:, None, keys]) | (asking < 0))[:, None])
+
+
+def through(blocks: Iterable[nn.Module], tokens: Tensor, names: Tensor) -> Tensor:
+    """Tokens (..., dim) through blocks one by one; dropout is drawn for their `names` (...)."""
+    for block in blocks:
+        tokens = block(tokens, names) if isinstance(block, layers.Dropout) else block(tokens)
+    return tokens
+
+
+class TokenEncoder(nn.ModuleList):
     """Two blocks of linear, batch norm, ReLU and dropout, on every token by itself."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int, dropout: float) -> None:
         first = (nn.Linear(inputs, hidden), TokenNorm(hidden), nn.ReLU(), layers.Dropout(dropout))
-        super().__init__(*first, nn.Linear(hidden, outputs), TokenNorm(outputs), nn.ReLU(), layers.Dropout(dropout))
+        super().__init__([*first, nn.Linear(hidden, outputs), TokenNorm(outputs), nn.ReLU(), layers.Dropout(dropout)])
 
-    def forward(self, input: Tensor, real: Tensor | None = None) -> Tensor:
-        """(clips, time, inputs) to (clips, time, outputs); where `real` (clips, time) is given, statistics are of those only."""
-        rows, counted = input.flatten(0, 1), None if real is None else real.flatten().to(input)
+    def forward(self, tokens: Tensor, names: Tensor, counted: Tensor) -> Tensor:
+        """(rows, time, inputs) to (rows, time, outputs); statistics are of those where `counted` (rows, time).
+
+        Dropout is drawn for the `names` (rows, time) of tokens.
+        """
+        flat, flat_names, weight = tokens.flatten(0, 1), names.flatten(), counted.flatten().to(tokens)
         for block in self:
-            rows = block(rows, counted) if isinstance(block, TokenNorm) else block(rows)
-        apart: Tensor = rows.unflatten(0, input.shape[:2])
+            flat = block(flat, weight) if isinstance(block, TokenNorm) else through([block], flat, flat_names)
+        apart: Tensor = flat.unflatten(0, tokens.shape[:2])
         return apart
 
 
@@ -61,14 +84,14 @@ class TokenNorm(nn.BatchNorm1d):
     running_var: Tensor
     num_batches_tracked: Tensor
 
-    def forward(self, input: Tensor, real: Tensor | None = None) -> Tensor:
-        """Rows (tokens, dim), all of which are normalised; in training by those where `real` (tokens,) is 1, if given."""
-        if real is None or not self.training:
+    def forward(self, input: Tensor, counted: Tensor | None = None) -> Tensor:
+        """Rows (tokens, dim), all of which are normalised; in training by those where `counted` (tokens,) is 1, if given."""
+        if counted is None or not self.training:
             return super().forward(input)
-        count = real.sum()
-        mean = real @ input / count
+        count = counted.sum()
+        mean = counted @ input / count
         centred = input - mean
-        variance = real @ centred.square() / count
+        variance = counted @ centred.square() / count
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             unbiased = variance * count / (count - 1).clamp(min=1)
@@ -93,8 +116,8 @@ class Layer(nn.Module):
             nn.Linear(width, hidden), nn.GELU(), layers.Dropout(dropout), nn.Linear(hidden, width), layers.Dropout(dropout)
         )
 
-    def forward(self, tokens: Tensor, spans: list[Span]) -> Tensor:
-        """(clips, tokens, width) to (clips, queries of all spans in a row, width)."""
+    def forward(self, tokens: Tensor, spans: list[Span], names: Tensor) -> Tensor:
+        """(rows, tokens, width) to (rows, queries of all spans in a row, width); dropout is drawn for `names` (rows, queries)."""
         inner = self.norm(tokens)
         key, value = self._heads(self.key(inner)), self._heads(self.value(inner))
         mixed = [
@@ -104,10 +127,9 @@ class Layer(nn.Module):
             for queries, keys, allowed in spans
         ]
         tokens = torch.cat([tokens[:, span.queries] for span in spans], 1)
-        tokens = tokens + self.join(torch.cat(mixed, 2).transpose(1, 2).flatten(2))
-        refined: Tensor = tokens + self.feed(self.norm(tokens))
-        return refined
+        tokens = tokens + through(self.join, torch.cat(mixed, 2).transpose(1, 2).flatten(2), names)
+        return tokens + through(self.feed, self.norm(tokens), names)
 
     def _heads(self, projected: Tensor) -> Tensor:
         apart: Tensor = projected.unflatten(-1, (self.heads, -1))
-        return apart.transpose(1, 2)  # (clips, heads, tokens, head width)
+        return apart.transpose(1, 2)  # (rows, heads, tokens, head width)

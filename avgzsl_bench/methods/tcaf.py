@@ -4,7 +4,8 @@ A transformer whose mask leaves cross-modal attention only; its class token and 
 the paper's: φ encoded tokens, c_o class token, θ joint space, ρ decoded text. The text's width is an input, not the tokens'.
 Paper form: tokens lie at their seconds, picture features have length one, padding is left out of batch-norm statistics.
 Reference form, as the released code does: picture features are scaled over time, audio is divided by 255 always, seconds count
-from the crop, scoring takes token numbers for seconds, padding counts in the statistics, and an unused pass moves them.
+from the crop, scoring takes token numbers for seconds, padding (to the longest clip, or a limit) counts in the statistics, and
+an unused pass moves them.
 """
 
 import math
@@ -16,9 +17,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avgzsl_bench import layers, losses
-from avgzsl_bench.contracts import Batch, ClassText, Method, Shapes, TemporalSettings, Training
-from avgzsl_bench.methods._cross_attention import Layer, Span, TokenEncoder, spans_of
+from avgzsl_bench import layers, losses, randomness
+from avgzsl_bench.contracts import Batch, ClassText, Method, Packing, Shapes, TemporalSettings, Training
+from avgzsl_bench.methods._cross_attention import Layer, TokenEncoder, span_of, spans_of
 
 RELEASED_NAMES = {
     "cls_token": "class_token",
@@ -51,6 +52,7 @@ class Tcaf(Method):
     """Temporal cross-attention framework."""
 
     needs = frozenset({"audio", "video", "temporal"})
+    version = 2
     paper = "mercea2022tcaf"
 
     class Settings(TemporalSettings):
@@ -93,6 +95,7 @@ class Tcaf(Method):
 
     def __init__(self, settings: Settings, shapes: Shapes) -> None:
         super().__init__(settings, shapes)
+        self.packed = settings.form == "paper"
         if settings.form == "reference":
             self.turns = ("all", "statistics")
         width, place, joint = settings.width, settings.time_width, settings.joint_width
@@ -146,13 +149,23 @@ class Tcaf(Method):
 
     def _clips(self, batch: Batch) -> Tensor:
         audio, video = self._scaled(batch)
-        counted = (None, None) if self.settings.form == "reference" else (batch.audio_mask, batch.video_mask)
-        audio, video = self.encode_audio(audio, counted[0]), self.encode_video(video, counted[1])  # φ (clips, time, width)
+        packing = batch.packing or _a_clip_a_row(batch)
+        heard, seen, token = (
+            _names(kind, clip, time)
+            for kind, clip, time in (
+                (0, packing.audio, batch.audio_time),
+                (1, packing.video, batch.video_time),
+                (2, packing.clips, torch.zeros_like(packing.clips)),
+            )
+        )
+        audio = self.encode_audio(audio, heard, self._counted(batch.audio_mask, self.settings.training_audio_tokens))
+        video = self.encode_video(video, seen, self._counted(batch.video_mask, self.settings.training_video_tokens))
         audio = self.join_audio(self._placed(audio, batch.audio_time, batch.audio_mask, 0))
         video = self.join_video(self._placed(video, batch.video_time, batch.video_mask, 1))
-        token = self.class_token.expand(len(audio), -1, -1)
-        tokens = torch.cat([self.drop_tokens(audio), token, self.drop_tokens(video)], 1)
-        theta: Tensor = self.project_clip(self._class_token(tokens, batch))
+        tokens = self.class_token.expand(*packing.clips.shape, -1)
+        tokens = torch.cat([self.drop_tokens(audio, heard), tokens, self.drop_tokens(video, seen)], 1)
+        rows = self._class_tokens(tokens, packing, torch.cat([heard, token, seen], 1))
+        theta: Tensor = self.project_clip(rows[packing.seat[:, 0], packing.seat[:, 1]])
         return theta
 
     def _scaled(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -160,22 +173,30 @@ class Tcaf(Method):
             return batch.audio / EIGHT_BITS, F.normalize(batch.video, dim=1)
         return batch.audio / self.settings.audio_scale, F.normalize(batch.video, dim=2)
 
+    def _counted(self, real: Tensor, limit: int) -> Tensor:
+        """Which tokens count in batch-norm statistics (rows, time): the reference form pads to a limit, or the longest clip."""
+        if self.settings.form == "paper":
+            return real
+        return torch.ones_like(real) if limit else real.any(0).expand_as(real)
+
     def _placed(self, features: Tensor, time: Tensor, mask: Tensor, modality: int) -> Tensor:
         """Features beside their modality, their time in random Fourier features, and whether they are padding."""
-        angles = (2 * math.pi * torch.stack([time, time], 2)) @ self.frequencies  # (clips, time, time width / 2)
+        angles = (2 * math.pi * torch.stack([time, time], 2)) @ self.frequencies  # (rows, time, time width / 2)
         place = self.embed_time(torch.cat([angles.sin(), angles.cos()], 2)) + self.modality[modality]
         return torch.cat([features, place + torch.where(mask[..., None], 0.0, self.padding)], 2)
 
-    def _class_token(self, tokens: Tensor, batch: Batch) -> Tensor:
-        """c_o (clips, width): the class token after the last layer, which computes no other."""
-        place = batch.audio_mask.shape[1]  # between sound and picture, so that whatever a token may attend to lies together
-        real = torch.cat([batch.audio_mask, batch.audio_mask.new_ones(len(tokens), 1), batch.video_mask], 1)
-        spans = spans_of(self.settings.attention, place, real)
+    def _class_tokens(self, tokens: Tensor, packing: Packing, names: Tensor) -> Tensor:
+        """c_o (rows, seats, width): the class tokens after the last layer, which computes no others."""
+        # between sound and picture, so that whatever a token may attend to lies together
+        spans = spans_of(self.settings.attention, packing.audio, packing.clips, packing.video)
         *layers_before, last = self.transformer
         for layer in layers_before:
-            tokens = layer(tokens, spans)
-        outcome: Tensor = last(tokens, [Span(slice(place, place + 1), slice(0, tokens.shape[1]), real[:, None, None])])
-        return outcome[:, 0]
+            tokens = layer(tokens, spans, names)
+        first, seats = packing.audio.shape[1], packing.clips.shape[1]
+        asking = slice(first, first + seats)
+        clip = torch.cat([packing.audio, packing.clips, packing.video], 1)
+        outcome: Tensor = last(tokens, [span_of(clip, asking, slice(0, tokens.shape[1]))], names[:, asking])
+        return outcome
 
     def load_released(self, state: Mapping[str, Tensor]) -> None:
         """Take the weights of a released checkpoint; AvgzslError lists names that are unknown or missing."""
@@ -190,6 +211,18 @@ def released_names(depth: int) -> dict[str, str]:
         for theirs, ours in RELEASED_LAYER_NAMES.items()
     }
     return RELEASED_NAMES | in_layers
+
+
+def _a_clip_a_row(batch: Batch) -> Packing:
+    """The packing of a batch that is not packed; padding keeps its clip apart."""
+    number = torch.arange(len(batch.audio_mask), device=batch.audio_mask.device)[:, None]  # (clips, 1)
+    audio, video = (torch.where(mask, number, ~number) for mask in (batch.audio_mask, batch.video_mask))
+    return Packing(audio, video, number, torch.cat([number, torch.zeros_like(number)], 1))
+
+
+def _names(kind: int, clip: Tensor, time: Tensor) -> Tensor:
+    """A number for every token (rows, time), wherever it stands: of its kind, its clip and its millisecond."""
+    return randomness.mix(3 * clip.int() + kind) ^ (1000 * time).round().int()
 
 
 def _numbered(batch: Batch) -> Batch:

@@ -5,6 +5,7 @@ One operator to torch: `vmap` maps over its key, `torch.compile` leaves it whole
 
 import hashlib
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +22,14 @@ def key_of(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "little", signed=True)
 
 
-def random_bits(key: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Uniform int32 of `shape` (at least one axis) from a scalar int32 key."""
-    bits: Tensor = _hashed(key, shape[0], math.prod(shape[1:]))
+def random_bits(key: Tensor, shape: tuple[int, ...], rows: Tensor | None = None) -> Tensor:
+    """Uniform int32 of `shape` (at least one axis) from a scalar int32 key.
+
+    Rows are those of the first axis, or those that int32 `rows` numbers, of the shape that `shape` begins with: bits then
+    depend on the number of a row and not on its place.
+    """
+    count, columns = (shape[0], math.prod(shape[1:])) if rows is None else (rows.numel(), math.prod(shape[rows.ndim :]))
+    bits: Tensor = _hashed(key, None if rows is None else rows.reshape(-1), count, columns)
     return bits.view(shape)
 
 
@@ -33,39 +39,48 @@ def uniform(key: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 @torch.library.custom_op("avgzsl::random_bits", mutates_args=())
-def _hashed(key: Tensor, rows: int, columns: int) -> Tensor:
-    """(..., rows, columns) int32 from keys (...): a hash of the row and one of the column, joined and hashed again."""
+def _hashed(key: Tensor, rows: Tensor | None, count: int, columns: int) -> Tensor:
+    """(..., count, columns) int32: a hash of the row's number and one of the column's, joined and hashed again.
+
+    One key, or (copies,) of them; `rows` (count,) or (copies, count) are numbers of rows, 0 to count - 1 if left out.
+    """
     if key.device.type == "cpu":
-        found = key.new_empty((*key.shape, rows, columns))
-        keys, parts = key.numpy().view(np.uint32).reshape(-1), found.view(-1, rows, columns).numpy().view(np.uint32)
-        for one, part in zip(keys, parts, strict=True):
-            _on_the_cpu(one, part)
-        return found
+        return _on_the_cpu(key, rows, count, columns)
     try:
         from avgzsl_bench.randomness._triton import by_triton
     except ImportError:  # it comes with torch on Linux only
-        return in_torch(key, rows, columns)
-    return by_triton(key, rows, columns)
+        return in_torch(key, rows, count, columns)
+    return by_triton(key, rows, count, columns)
 
 
 @_hashed.register_fake
-def _(key: Tensor, rows: int, columns: int) -> Tensor:
-    return key.new_empty((*key.shape, rows, columns))
+def _(key: Tensor, rows: Tensor | None, count: int, columns: int) -> Tensor:
+    return key.new_empty((*key.shape, count, columns))
 
 
 @_hashed.register_vmap
-def _(info: object, dims: tuple[int | None, ...], key: Tensor, rows: int, columns: int) -> tuple[Tensor, int]:
-    assert dims[0] is not None
-    return _hashed(key.movedim(dims[0], 0), rows, columns), 0
+def _(info: Any, dims: tuple[int | None, ...], key: Tensor, rows: Tensor | None, count: int, columns: int) -> tuple[Tensor, int]:
+    keys = key.expand(info.batch_size) if dims[0] is None else key
+    numbers = rows if rows is None or dims[1] is None else rows.movedim(dims[1], 0)
+    return _hashed(keys.contiguous(), numbers, count, columns), 0
 
 
-def _on_the_cpu(key: np.uint32, out: NDArray[np.uint32]) -> None:
-    rows, columns = out.shape
+def _on_the_cpu(key: Tensor, rows: Tensor | None, count: int, columns: int) -> Tensor:
+    found = key.new_empty((*key.shape, count, columns))
+    keys, parts = key.numpy().view(np.uint32).reshape(-1), found.view(key.numel(), count, columns).numpy().view(np.uint32)
+    numbers = np.arange(count, dtype=np.uint32) if rows is None else rows.numpy().astype(np.uint32)
+    for one, own, part in zip(keys, np.broadcast_to(numbers, (len(keys), count)), parts, strict=True):
+        _hash_into(part, one, own)
+    return found
+
+
+def _hash_into(out: NDArray[np.uint32], key: np.uint32, rows: NDArray[np.uint32]) -> None:
+    count, columns = out.shape
     salt = _scramble(_scramble(np.array([key], np.uint32)))
-    row = _scramble(_scramble(np.arange(rows, dtype=np.uint32) * np.uint32(ROWS) + salt))
+    row = _scramble(_scramble(rows * np.uint32(ROWS) + salt))
     column = _scramble(_scramble(np.arange(columns, dtype=np.uint32) * np.uint32(COLUMNS) - salt))
     step = max(1, _BLOCK // max(1, columns))
-    for first in range(0, rows, step):
+    for first in range(0, count, step):
         part = out[first : first + step]
         np.bitwise_xor(row[first : first + step, None], column, out=part)
         _scramble(part)
@@ -80,10 +95,11 @@ def _scramble(bits: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return bits
 
 
-def in_torch(key: Tensor, rows: int, columns: int) -> Tensor:
+def in_torch(key: Tensor, rows: Tensor | None, count: int, columns: int) -> Tensor:
     """The same in plain tensor arithmetic, on any device."""
+    numbers = torch.arange(count, dtype=torch.int32, device=key.device) if rows is None else rows
     salt = mix(mix(key))[..., None]
-    row = mix(mix(torch.arange(rows, dtype=torch.int32, device=key.device) * ROWS + salt))
+    row = mix(mix(numbers * ROWS + salt))
     column = mix(mix(torch.arange(columns, dtype=torch.int32, device=key.device) * COLUMNS - salt))
     return mix(row[..., :, None] ^ column[..., None, :])
 

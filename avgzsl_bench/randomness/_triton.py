@@ -9,12 +9,15 @@ from avgzsl_bench.randomness import COLUMNS, ROWS, A, B
 SIZE = 1024  # values a program
 
 
-def by_triton(key: Tensor, rows: int, columns: int) -> Tensor:
-    """(..., rows, columns) int32 from int32 keys (...), on the device of the keys."""
-    out = key.new_empty((*key.shape, rows, columns))
-    grid = (triton.cdiv(rows * columns, SIZE), key.numel())
+def by_triton(key: Tensor, rows: Tensor | None, count: int, columns: int) -> Tensor:
+    """(..., count, columns) int32 as `random_bits` defines them, on the device of the keys."""
+    out = key.new_empty((*key.shape, count, columns))
+    grid = (triton.cdiv(count * columns, SIZE), key.numel())
+    numbers = key if rows is None else rows.contiguous()  # what is not there is not read
+    per_copy = 0 if rows is None or rows.ndim == 1 else count
     if out.numel():
-        _kernel[grid](key.contiguous(), out, rows, columns, A, B, ROWS, COLUMNS, SIZE)
+        given = (key.contiguous(), numbers, out, count, columns, per_copy)
+        _kernel[grid](*given, rows is not None, A, B, ROWS, COLUMNS, SIZE)
     return out
 
 
@@ -28,20 +31,27 @@ def _scrambled(bits, a: tl.constexpr, b: tl.constexpr):  # type: ignore[no-untyp
 @triton.jit  # type: ignore[untyped-decorator]
 def _kernel(  # type: ignore[no-untyped-def]  # noqa: ANN202
     keys,  # noqa: ANN001
+    numbers,  # noqa: ANN001
     out,  # noqa: ANN001
-    rows,  # noqa: ANN001
+    count,  # noqa: ANN001
     columns,  # noqa: ANN001
+    per_copy,  # noqa: ANN001
+    numbered: tl.constexpr,
     a: tl.constexpr,
     b: tl.constexpr,
     row_step: tl.constexpr,
     column_step: tl.constexpr,
     size: tl.constexpr,
 ):
+    copy = tl.program_id(1)
     place = tl.program_id(0).to(tl.int64) * size + tl.arange(0, size)
-    salt = tl.load(keys + tl.program_id(1)).to(tl.uint32, bitcast=True)
+    inside = place < count * columns
+    salt = tl.load(keys + copy).to(tl.uint32, bitcast=True)
     salt = _scrambled(_scrambled(salt, a, b), a, b)
-    row = _scrambled(_scrambled((place // columns).to(tl.uint32) * row_step + salt, a, b), a, b)
+    row = (place // columns).to(tl.uint32)
+    if numbered:
+        row = tl.load(numbers + copy * per_copy + place // columns, inside).to(tl.uint32, bitcast=True)
+    row = _scrambled(_scrambled(row * row_step + salt, a, b), a, b)
     column = _scrambled(_scrambled((place % columns).to(tl.uint32) * column_step - salt, a, b), a, b)
     bits = _scrambled(row ^ column, a, b)
-    start = tl.program_id(1).to(tl.int64) * rows * columns
-    tl.store(out + start + place, bits.to(tl.int32, bitcast=True), place < rows * columns)
+    tl.store(out + copy.to(tl.int64) * count * columns + place, bits.to(tl.int32, bitcast=True), inside)

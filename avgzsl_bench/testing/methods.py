@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -119,7 +120,8 @@ def scores_one_clip(subject: Subject) -> None:
     """A batch of one clip gets the scores that the clip has among others."""
     method, _ = subject.trained()
     rows = subject.prepare(method, subject.candidates())
-    one = Batch(*(part[:1] if isinstance(part, Tensor) else part for part in subject.clips))
+    first: dict[str, Any] = {name: part[:1] for name, part in subject.clips._asdict().items() if isinstance(part, Tensor)}
+    one = Batch(**first)
     _assert_same_scores(subject.scores(method, rows, one), subject.scores(method, rows)[:1], "dropping other clips")
 
 
@@ -129,7 +131,9 @@ def ignores_padding(subject: Subject) -> None:
         raise Skip("needs no temporal features")
     method, _ = subject.trained()
     rows = subject.prepare(method, subject.candidates())
-    longer = {name: _longer(name, part) for name, part in subject.clips._asdict().items() if isinstance(part, Tensor)}
+    longer: dict[str, Any] = {
+        name: _longer(name, part) for name, part in subject.clips._asdict().items() if isinstance(part, Tensor)
+    }
     padded = subject.scores(method, rows, subject.clips._replace(**longer))
     _assert_same_scores(padded, subject.scores(method, rows), f"padding by {PADDING} more tokens")
 
@@ -140,6 +144,16 @@ def _longer(name: str, part: Tensor) -> Tensor:
     if name.endswith("time"):
         more += part[:, -1:] + (part[:, -1:] - part[:, -2:-1]) * torch.arange(1, PADDING + 1)
     return torch.cat([part, more], 1)
+
+
+def scores_packed_clips_alike(subject: Subject) -> None:
+    """Clips that share a row, as they do in training where a method is `packed`, get the scores that each gets in its own."""
+    method, _ = subject.trained()
+    if not method.packed:
+        raise Skip("takes a clip a row: packed is False")
+    rows = subject.prepare(method, subject.candidates())
+    together = subject.scores(method, rows, subject.packed_clips)
+    _assert_same_scores(together, subject.scores(method, rows), "putting several clips into a row")
 
 
 def scores_each_modality_like_both(subject: Subject) -> None:
@@ -248,6 +262,7 @@ QUESTIONS: tuple[Callable[[Subject], None], ...] = (
     scores_each_column_alone,
     scores_one_clip,
     ignores_padding,
+    scores_packed_clips_alike,
     scores_each_modality_like_both,
     follows_its_seed,
     keeps_its_scores_in_the_state,

@@ -100,8 +100,12 @@ class Subject:
         return batches.everything(self.pool, self.classes)
 
     @cached_property
+    def _drawn(self) -> tuple[Tensor, Tensor]:
+        return batches.draw(self.pool, CLIPS, torch.tensor(0, dtype=torch.int32))
+
+    @cached_property
     def batch(self) -> Batch:
-        """A small training batch."""
+        """A small training batch, a clip a row."""
         return self.drawn(0)
 
     def drawn(self, key: int) -> Batch:
@@ -114,6 +118,11 @@ class Subject:
         """A small batch to score: no labels."""
         hidden = dict.fromkeys(("label", "label_negative", "audio_negative", "video_negative"), ABSENT)
         return self.batch._replace(**hidden)
+
+    @property
+    def packed_clips(self) -> Batch:
+        """The clips of `clips` in rows of several, for methods that need temporal features."""
+        return self.pool.clips.batch(self._drawn[0], packed=2)
 
     def candidates(self, unseen: list[int] | None = None) -> ClassText:
         """Seen and unseen classes by id; `unseen` gives another order of the unseen classes' texts."""

@@ -1,21 +1,39 @@
-"""What a training step of TCaF costs at UCF's cls sizes: the share of collation, and the whole beside its bare steps."""
+"""TCaF at UCF's sizes beside a plain dense module of the same sizes, on one thread: its step, and its epoch with evaluation."""
 
+import time
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from plain_tcaf import PlainTcaf
 from test_training_speed import DEVICE, bare, epoch, waited
 from torch.nn import functional as F
 
-from avgzsl_bench import batches, published, training
+from avgzsl_bench import batches, calibration, datasets, metrics, published, scoring, training
 from avgzsl_bench.contracts import ClassText, Clips, Shapes, Tokens
 from avgzsl_bench.methods.tcaf import Tcaf
 
-AUDIO, VIDEO, TEXT, CLASSES = 128, 4096, 300, 30  # stage 1 of UCF, c3d_vggish, word2vec
-SECONDS = {"audio": 0.96, "video": 0.64}
+TRAINED, VALIDATED = 30, 42  # classes in stage 1 of UCF
+TEXT = 300
 CLIPS = 800  # of 3174, to keep the files small; a batch reads as much
+VALIDATION = 1820  # clips
 STEPS, PAIRS = 4, 5
+
+
+class Setting(NamedTuple):
+    loop: training.Trainer
+    plain: PlainTcaf
+    validation: batches.Held
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def mapped(path, seconds, period, dim, dtype) -> Tokens:
@@ -29,43 +47,96 @@ def mapped(path, seconds, period, dim, dtype) -> Tokens:
     return Tokens.flat(np.load(path, mmap_mode="c"), np.cumsum([0, *length]))
 
 
-@pytest.fixture(scope="module")
-def loop(tmp_path_factory) -> training.Trainer:
+@pytest.fixture(scope="module", params=[("selavi", "main"), ("c3d_vggish", "cls")], ids=["main", "cls"])
+def setting(request, tmp_path_factory) -> Setting:
     """TCaF by its recipe on clips as long as UCF's: 1 to 20 seconds, 7 in the mean."""
-    folder, rng = tmp_path_factory.mktemp("sequences"), np.random.default_rng(0)
-    seconds = np.clip(rng.gamma(3.0, 7 / 3, CLIPS), 1, 20)
-    audio = mapped(folder / "audio.npy", seconds, SECONDS["audio"], AUDIO, np.uint8)
-    video = mapped(folder / "video.npy", seconds, SECONDS["video"], VIDEO, np.float32)
-    clips = Clips(audio, video, np.arange(CLIPS) % CLASSES, ())
-    recipe = published.recipe_for("tcaf", "ucf", "c3d_vggish", "cls", "paper")
+    features, split = request.param
+    sizes, folder = datasets.get("ucf").features[features], tmp_path_factory.mktemp(split)
+    seconds = np.clip(np.random.default_rng(0).gamma(3.0, 7 / 3, CLIPS), 1, 20)
+    kind = np.uint8 if features == "c3d_vggish" else np.float32
+    audio = mapped(folder / "audio.npy", seconds, sizes.seconds["audio"], sizes.audio, kind)
+    video = mapped(folder / "video.npy", seconds, sizes.seconds["video"], sizes.video, np.float32)
+    recipe = published.recipe_for("tcaf", "ucf", features, split, "paper")
     settings = Tcaf.Settings(**{**recipe.settings, "batches_per_epoch": STEPS})
-    method = training.build(Tcaf, settings, Shapes(AUDIO, VIDEO, TEXT, CLASSES), DEVICE, 0)
-    text = F.normalize(torch.randn(CLASSES, 1, TEXT, generator=torch.Generator().manual_seed(0)), dim=2)
-    data = batches.pool(clips, range(CLASSES), DEVICE, SECONDS)
-    return training.Trainer(method, data, ClassText(text.to(DEVICE)), 0, 1)
+    shapes = Shapes(sizes.audio, sizes.video, TEXT, TRAINED)
+    method = training.build(Tcaf, settings, shapes, DEVICE, 0)
+    data = batches.pool(Clips(audio, video, np.arange(CLIPS) % TRAINED, ()), range(TRAINED), DEVICE, sizes.seconds)
+    again = np.resize(np.arange(CLIPS), VALIDATION)
+    validation = batches.hold(Clips(audio[again], video[again], again, ()), DEVICE, sizes.seconds)
+    loop = training.Trainer(method, data, text(TRAINED), 0, 1)
+    return Setting(loop, PlainTcaf(settings, shapes).to(DEVICE), validation)
 
 
-def collated(loop) -> tuple[list, float]:
-    """The batches of an epoch, and the seconds of gathering them."""
+def text(classes) -> ClassText:
+    vectors = torch.randn(classes, 1, TEXT, generator=torch.Generator().manual_seed(0))
+    seen = torch.arange(classes, device=DEVICE) < TRAINED
+    return ClassText(F.normalize(vectors, dim=2).to(DEVICE), seen)
+
+
+def padded(loop) -> list:
+    """Batches of as many clips as an epoch's, a clip a row."""
+    settings, data = loop.method.settings, loop.data
+    key = torch.tensor(0, dtype=torch.int32, device=DEVICE)
+    chosen, _ = batches.draw(data, STEPS * settings.batch_size, key)
+    return [data.clips.batch(index.cpu())._replace(label=data.label[index]) for index in chosen.split(settings.batch_size)]
+
+
+def plain_steps(plain, adam, batches, classes) -> float:
     start = waited()
-    batches = list(loop._batches())
-    return batches, waited() - start
+    for batch in batches:
+        adam.zero_grad()
+        plain(batch, classes).backward()
+        adam.step()
+    return waited() - start
 
 
-def test_collation_and_epoch_against_the_bare_steps(loop, benchmark, capsys):
-    epoch(loop)
-    shares, ratios, steps = [], [], []
+def evaluation(loop, validation) -> float:
+    """Seconds of scoring validation and sweeping the seen bias."""
+    classes, label = text(VALIDATED), np.arange(VALIDATION) % VALIDATED
+    start = waited()
+    (rows,) = scoring.prepare(loop.method, batches.everything(loop.data, classes), classes, 0)
+    scores = scoring.score(loop.method, validation, rows, 0)
+    ids = list(range(VALIDATED))
+    decisions = metrics.decide(scores, torch.from_numpy(label), ids, classes.seen, "corrected")
+    calibration.best_bias(calibration.sweep(decisions, ids[:TRAINED], ids[TRAINED:]))
+    return waited() - start
+
+
+def gathering(loop) -> float:
+    start = time.perf_counter()
+    list(loop._batches())
+    return time.perf_counter() - start
+
+
+def filled(batch) -> str:
+    real = torch.cat([batch.audio_mask, batch.video_mask], 1)
+    return f"{tuple(real.shape)} of which {real.float().mean():.0%} are real"
+
+
+def spread(values) -> str:
+    return f"{median(values):.3f} (of {len(values)}: {min(values):.3f} to {max(values):.3f})"
+
+
+def test_step_and_epoch_beside_a_plain_module(setting, request, benchmark, capsys):
+    loop, plain, validation = setting
+    adam = torch.optim.Adam(plain.parameters(), lr=1e-4, weight_decay=1e-5)
+    batches, whole = padded(loop), published.recipe_for("tcaf", "ucf", "selavi", "main", "paper").settings["batches_per_epoch"]
+    plain_steps(plain, adam, batches[:1], loop.classes), epoch(loop)
+    steps, epochs, shares, floors, exams = [], [], [], [], []
     for _ in range(PAIRS):
-        batches, gathering = collated(loop)
-        floor, whole = bare(loop), epoch(loop)
-        shares.append(gathering / whole)
-        ratios.append(whole / floor)
-        steps.append(1e3 * whole / STEPS)
-    benchmark.extra_info.update(collation=median(shares), ratio=median(ratios))
+        floors.append(plain_steps(plain, adam, batches, loop.classes) / STEPS)
+        steps.append(bare(loop) / STEPS / floors[-1])
+        ours = epoch(loop) / STEPS
+        exams.append(evaluation(loop, validation))
+        epochs.append((whole * ours + exams[-1]) / (whole * floors[-1]))
+        shares.append(gathering(loop) / STEPS / ours)
+    benchmark.extra_info.update(step=median(steps), epoch=median(epochs), collation=median(shares))
     benchmark.pedantic(loop.epoch, rounds=1)
-    audio, video = batches[0].audio_mask, batches[0].video_mask
-    sizes = f"{audio.shape[1]} + {video.shape[1]} tokens, of which {torch.cat([audio, video], 1).float().mean():.0%} are real"
+    layouts = ", packed ".join(filled(batch) for batch in (batches[0], next(loop._batches())))
     with capsys.disabled():
-        print(f"\nTCaF, UCF cls sizes, batch 64, {sizes}, on {DEVICE}: step {median(steps):.0f} ms")
-        print(f"  collation / step: {median(shares):.2%} (of {PAIRS}: {min(shares):.2%} to {max(shares):.2%})")
-        print(f"  epoch / bare steps: {median(ratios):.3f} (of {PAIRS}: {min(ratios):.3f} to {max(ratios):.3f})")
+        where = f"{DEVICE}, {torch.get_num_threads()} thread"
+        print(f"\nTCaF, UCF {request.node.callspec.id} sizes, batch 64, {where}: plain step {1e3 * median(floors):.0f} ms")
+        print(f"  rows and tokens: {layouts}")
+        print(f"  step / plain step: {spread(steps)}")
+        print(f"  epoch of {whole} steps and an evaluation ({median(exams):.1f} s) / {whole} plain steps: {spread(epochs)}")
+        print(f"  collation / step: {spread(shares)}")
