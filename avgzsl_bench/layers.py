@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from avgzsl_bench.errors import AvgzslError
-from avgzsl_bench.randomness import key_of, random_bits, uniform
+from avgzsl_bench.randomness import dropout_mask, key_of, uniform
 
 _CALLS = 0x09E3779B  # step of the key from draw to draw
 
@@ -48,8 +48,8 @@ class Dropout(Keyed):
         """
         if not self.training or self.rate == 0:
             return values
-        keep = random_bits(self.next_key(), tuple(values.shape), rows) >= int(self.rate * 2**32) - 2**31
-        return values * (keep.to(values.dtype) * (1 / (1 - self.rate)))  # one product forward and one backward
+        mask = dropout_mask(self.next_key(), tuple(values.shape), self.rate, rows)
+        return values * mask.to(values.dtype)
 
 
 class Noise(Keyed):

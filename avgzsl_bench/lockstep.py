@@ -70,6 +70,7 @@ class Lockstep:
         self.loops: dict[tuple[int, ...], Loop] = {}
         self.fresh: dict[tuple[int, ...], list[dict[str, Any]]] = {}  # states from before the first epoch of a stack
         self.verdicts: dict[tuple[object, ...], str] = {}
+        self.decided: dict[tuple[object, ...], bool] = {}
 
     def results(self, runs: Mapping[Key, Steps[Result]]) -> Iterator[tuple[Key, Result | Exception]]:
         """Every run's result or error, as each ends. The first goes on until it ends, and takes along whatever is alike."""
@@ -133,11 +134,9 @@ class Lockstep:
         return [Outcome(value, share, len(works)) for value in values]
 
     def _epochs(self, trainers: Sequence[Trainer]) -> list[Any]:
-        for trainer in trainers:
-            if trainer.compiled is None:
-                trainer.compiled = compiling.pays(trainers[0]) if self.compile == "auto" else self.compile == "on"
         key = tuple(id(trainer) for trainer in trainers)
         if key not in self.loops:
+            self._compiled(trainers[0])
             self._forget(trainers)
             if len(trainers) > 1:
                 self.fresh[key] = [trainer.state_dict() for trainer in trainers]
@@ -145,6 +144,15 @@ class Lockstep:
         losses = self.loops[key].epoch()
         self.fresh.pop(key, None)
         return losses
+
+    def _compiled(self, trainer: Trainer) -> bool:
+        """Whether the trainer's steps are compiled: decided for a method and its settings before the first of them."""
+        if trainer.compiled is None:
+            key = (type(trainer.method), trainer.method.settings.model_dump_json())
+            if key not in self.decided:
+                self.decided[key] = compiling.pays(trainer) if self.compile == "auto" else self.compile == "on"
+            trainer.compiled = self.decided[key]
+        return trainer.compiled
 
     def _forget(self, trainers: Sequence[Trainer]) -> None:
         """Drop the loops that any of these trainers was part of."""
@@ -176,8 +184,8 @@ class Lockstep:
     def _alike(self, one: Work, other: Work) -> bool:
         if isinstance(one, Trainer) and isinstance(other, Trainer):
             same = one.data is other.data and one.classes is other.classes
-            if not same or (one.autocast, one.compiled) != (other.autocast, other.compiled):
-                return False
+            if not same or one.autocast != other.autocast or self._compiled(one) or self._compiled(other):
+                return False  # a compiled step is fastest alone
             return stacking.alike(one.method, other.method) and not self._verdict(one, other)
         if isinstance(one, Fitting) and isinstance(other, Fitting):
             # what could be trained together can be fitted together, if `prepare` is written for it

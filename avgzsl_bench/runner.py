@@ -30,7 +30,6 @@ from avgzsl_bench.text.sources import choose
 log = logging.getLogger(__name__)
 
 EPOCHS = "log.jsonl"  # in the folder of a run: what `hookspecs.epoch_finished` is told, a line an epoch
-SIDE_BY_SIDE_ON_CPU = 1
 RESUMED = ("checkpoint.pt", "selection.json")  # what a run continues from; without them its epochs are counted anew
 
 
@@ -40,9 +39,13 @@ class Options:
 
     out: Path
     device: str = "auto"
-    stack: int = 0  # runs of a job that are trained at once, at most; 0 chooses
+    stack: int = 0  # runs of a job that are trained at once, at most; 0 takes as many as fit the memory
     compile: str = "auto"  # torch.compile: auto, on or off
     deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        if self.compile not in ("auto", "on", "off"):
+            raise AvgzslError(f"--compile {self.compile!r}; choose auto, on or off")
 
 
 def run_job(job: Sequence[RunConfig], options: Options) -> Iterator[JobState]:
@@ -64,9 +67,8 @@ def run_job(job: Sequence[RunConfig], options: Options) -> Iterator[JobState]:
         return GZSL(material.splits, material.vectors, material.shared, job[0].rules, precision, device)
 
     runs = {run_id: _run(planned, protocol, material.splits, device) for run_id, planned in todo.items()}
-    width = options.stack or (len(job) if device.type == "cuda" else SIDE_BY_SIDE_ON_CPU)
     with precisions.products(precision.tf32), _deterministic(options.deterministic):
-        for run_id, outcome in Lockstep(width, options.compile).results(runs):
+        for run_id, outcome in Lockstep(options.stack or len(job), options.compile).results(runs):
             yield _state(todo[run_id], outcome)
 
 
@@ -300,6 +302,9 @@ def run(
     precision: str = "float32",
     out: str | Path = "runs",
     device: str = "auto",
+    stack: int = 0,
+    compile: str = "auto",
+    deterministic: bool = False,
     jobs: int = 1,
     launcher: str = "local",
     launch: Mapping[str, Any] | None = None,
@@ -313,7 +318,7 @@ def run(
     choices = (split, choose(text, aspects, prompts), rules, selection, seeds, settings, search, precision)
     names, data, encoders, sets = ([given] if isinstance(given, str) else given for given in (method, dataset, encoder, features))
     wanted = config.grid(names or [], data or [], encoders, sets, *choices)
-    started, options = config.launcher(launcher, jobs, launch), Options(Path(out), device)
+    started, options = config.launcher(launcher, jobs, launch), Options(Path(out), device, stack, compile, deterministic)
     started.check(options)
     plans = identity.plan_all(wanted, options.out)
     states = started.launch(wanted, options)

@@ -58,6 +58,7 @@ Combine = Annotated[
 Selection = Annotated[
     str, typer.Option(help="What selects epoch and bias; test is a reference's fault.", autocompletion=_complete.selections)
 ]
+Precision = Annotated[str, typer.Option(help="What is computed in: float32, float64, tf32 or bf16; part of a run's identity.")]
 _SEEDS = typer.Option(min=1, help="Number of seeds, counted from 0.")
 Seeds = Annotated[int, _SEEDS]
 SeedsIfAny = Annotated[int | None, _SEEDS]

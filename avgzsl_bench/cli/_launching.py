@@ -1,7 +1,6 @@
 """Start runs through a launcher, and tell on stderr how each of them ends."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -15,6 +14,11 @@ if TYPE_CHECKING:
     from avgzsl_bench.runner import Options
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Stack = Annotated[
+    int, typer.Option(min=0, help="Runs of a setting that are trained at once, at most; 0 takes as many as fit the memory.")
+]
+Compile = Annotated[str, typer.Option(help="Use torch.compile: auto (in long runs, where a trial shows a gain), on or off.")]
+Deterministic = Annotated[bool, typer.Option("--deterministic", help="Use only algorithms that give the same bits every time.")]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Workers: processes that share this machine, or Slurm tasks.")]
 Name = Annotated[
     str,
@@ -33,11 +37,11 @@ class Start(NamedTuple):
     options: "Options"
 
 
-def start(name: str, jobs: int, given: list[str] | None, out: Path, device: str) -> Start:
+def start(name: str, jobs: int, given: list[str] | None, options: "Options") -> Start:
     """What is to start the runs. Raises AvgzslError where that cannot be."""
-    from avgzsl_bench import config, runner
+    from avgzsl_bench import config
 
-    chosen = Start(config.launcher(name, jobs, config.parse(given or [], "--launch")), runner.Options(out, device))
+    chosen = Start(config.launcher(name, jobs, config.parse(given or [], "--launch")), options)
     chosen.launcher.check(chosen.options)
     return chosen
 

@@ -65,14 +65,14 @@ def command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run and what is missing, and stop.")] = False,
 ) -> None:
     """Run a reproduction and draw it as the paper does: measured, printed, difference. A second call only reads the records."""
-    from avgzsl_bench import config, reproduce
+    from avgzsl_bench import config, reproduce, runner
     from avgzsl_bench.reproduce import recipes, works
     from avgzsl_bench.reproduce.page import heading
 
     recipe = recipes.find(name)
     asked = works.Asked(tuple(dataset or ()), seeds, encoder, text, config.parse(set_ or []))
     form = reproduce.format_of(recipe, format, page)
-    start = _launching.start(launcher, jobs, launch, out, device)
+    start = _launching.start(launcher, jobs, launch, runner.Options(out, device))
     found = works.plan(recipe, asked, out)
     reproduce.check_files(recipe, found, page)
     _announce(recipe, found)

@@ -29,7 +29,11 @@ def command(
     seeds: _choices.Seeds = 1,
     set_: _choices.Settings = None,
     search: _choices.Search = None,
+    precision: _choices.Precision = "float32",
     device: _launching.Device = "auto",
+    stack: _launching.Stack = 0,
+    compile_: _launching.Compile = "auto",
+    deterministic: _launching.Deterministic = False,
     jobs: _launching.Jobs = 1,
     launcher: _launching.Name = "local",
     launch: _launching.Settings = None,
@@ -41,14 +45,15 @@ def command(
 
     Methods, encoders, data sets and feature sets are run in all their combinations, and --set goes to each of them.
     """
-    from avgzsl_bench import config
+    from avgzsl_bench import config, runner
     from avgzsl_bench.text.sources import choose
 
     settings = config.parse([*(set_ or []), *([f"combine={combine}"] if combine else [])])
     texts = choose(text, aspects, prompts)
     searched = {key: values.split(",") for key, values in config.parse(search or [], "--search").items()}
-    how = split, texts, rules, selection, seeds, settings, searched
-    start = _launching.start(launcher, jobs, launch, out, device)
+    how = split, texts, rules, selection, seeds, settings, searched, precision
+    options = runner.Options(out, device, stack, compile_, deterministic)
+    start = _launching.start(launcher, jobs, launch, options)
     _run(start, config.grid(method, dataset, encoder, features, *how), dry_run, as_json)
 
 

@@ -1,23 +1,25 @@
-"""The hash of `random_bits` as one GPU kernel: in plain tensor arithmetic it is dozens, each waiting longer than it takes."""
+"""The hash of random bits and masks as one GPU kernel: in plain arithmetic it is dozens, that start more slowly than they run."""
 
+import torch
 import triton
 from torch import Tensor
 from triton import language as tl
 
-from avgzsl_bench.randomness import COLUMNS, ROWS, A, B
+from avgzsl_bench.randomness import COLUMNS, ROWS, A, B, threshold
 
 SIZE = 1024  # values a program
 
 
-def by_triton(key: Tensor, rows: Tensor | None, count: int, columns: int) -> Tensor:
-    """(..., count, columns) int32 as `random_bits` defines them, on the device of the keys."""
-    out = key.new_empty((*key.shape, count, columns))
+def by_triton(key: Tensor, rows: Tensor | None, count: int, columns: int, rate: float | None = None) -> Tensor:
+    """What `in_torch` gives, on the device of the keys."""
+    out = key.new_empty((*key.shape, count, columns), dtype=torch.int32 if rate is None else torch.float32)
     grid = (triton.cdiv(count * columns, SIZE), key.numel())
     numbers = key if rows is None else rows.contiguous()  # what is not there is not read
     per_copy = 0 if rows is None or rows.ndim == 1 else count
     if out.numel():
         given = (key.contiguous(), numbers, out, count, columns, per_copy)
-        _kernel[grid](*given, rows is not None, A, B, ROWS, COLUMNS, SIZE)
+        kept = (0, 0.0) if rate is None else (threshold(rate), 1 / (1 - rate))
+        _kernel[grid](*given, *kept, rows is not None, rate is not None, A, B, ROWS, COLUMNS, SIZE)
     return out
 
 
@@ -36,7 +38,10 @@ def _kernel(  # type: ignore[no-untyped-def]  # noqa: ANN202
     count,  # noqa: ANN001
     columns,  # noqa: ANN001
     per_copy,  # noqa: ANN001
+    least,  # noqa: ANN001
+    scale,  # noqa: ANN001
     numbered: tl.constexpr,
+    masked: tl.constexpr,
     a: tl.constexpr,
     b: tl.constexpr,
     row_step: tl.constexpr,
@@ -53,5 +58,7 @@ def _kernel(  # type: ignore[no-untyped-def]  # noqa: ANN202
         row = tl.load(numbers + copy * per_copy + place // columns, inside).to(tl.uint32, bitcast=True)
     row = _scrambled(_scrambled(row * row_step + salt, a, b), a, b)
     column = _scrambled(_scrambled((place % columns).to(tl.uint32) * column_step - salt, a, b), a, b)
-    bits = _scrambled(row ^ column, a, b)
-    tl.store(out + copy.to(tl.int64) * count * columns + place, bits.to(tl.int32, bitcast=True), inside)
+    found = _scrambled(row ^ column, a, b).to(tl.int32, bitcast=True)
+    if masked:
+        found = tl.where((found >> 1) >= least, scale, 0.0)
+    tl.store(out + copy.to(tl.int64) * count * columns + place, found, inside)
