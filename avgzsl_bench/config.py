@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any, get_args
 
 from avgzsl_bench import datasets, plugins, published
+from avgzsl_bench import precision as precisions
 from avgzsl_bench.contracts import Dataset, Launcher, Method, Rules, Settings, TrainingSettings
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.settings import validated
@@ -33,7 +34,6 @@ FLAGS = (
     "device",
     "out",
 )
-PRECISIONS = ("float32", "float64", "tf32", "bf16")
 
 NAMES = Choice()
 
@@ -87,28 +87,26 @@ def resolve(
     chosen = choose_features(data, dataset, features, split)
     _check_choices(method, kind, data, chosen[0], rules, selection)
     given = _split_encoder(method, kind, settings or {})
-    encoder = encoder or data.encoder
     form = given.own.get("form", _form_under(kind, rules))
     recipe = published.recipe_for(method, dataset, *chosen, form)
-    values = _recipe_settings(kind, recipe) | ({"form": form} if "form" in kind.Settings.model_fields else {})
-    complete = settings_of(method, kind, _overlay(values, given.own))
+    complete = settings_of(method, kind, _overlay(_recipe_settings(kind, recipe, form), given.own))
     _check_prompts(text, complete)
     candidates = _candidates(method, kind, complete, search or {}, given.own)
     searched = candidates[0] if candidates else {}  # their base values decide nothing
     config = RunConfig(
         method,
-        encoder,
+        encoder or data.encoder,
         dataset,
         *chosen,
         settings=complete.model_dump(),
         changed={key: value for key, value in differing(kind, complete).items() if key not in searched},
-        encoder_settings=changed_settings(encoder, given.encoder),
+        encoder_settings=changed_settings(encoder or data.encoder, given.encoder),
         recipe=f"{recipe.key} ({recipe.source})" if recipe else "default",
         text=text,
         rules=checked_rules(rules),
         selection=selection,
         search=candidates,
-        precision=checked_precision(precision),
+        precision=precisions.checked(precision),
     )
     return tuple(replace(config, seed=seed) for seed in (_numbers(seeds) if kind.seeded else [0]))
 
@@ -159,13 +157,6 @@ def checked_rules(name: str) -> Rules:
     if name not in get_args(Rules):
         raise AvgzslError(f"--rules {name!r}; choose corrected or reference")
     return "reference" if name == "reference" else "corrected"
-
-
-def checked_precision(name: str) -> str:
-    """The precision of a name. Raises AvgzslError for others."""
-    if name not in PRECISIONS:
-        raise AvgzslError(f"--precision {name!r}; choose {', '.join(PRECISIONS)}")
-    return name
 
 
 def _check_prompts(text: Choice, settings: Settings) -> None:
@@ -279,13 +270,14 @@ def _form_under(kind: type[Method], rules: str) -> str:
     return "reference" if rules == "reference" and "form" in kind.Settings.model_fields else "paper"
 
 
-def _recipe_settings(kind: type[Method], recipe: published.Recipe | None) -> dict[str, Any]:
+def _recipe_settings(kind: type[Method], recipe: published.Recipe | None, form: str) -> dict[str, Any]:
+    own = {"form": form} if "form" in kind.Settings.model_fields else {}
     if recipe is None:
-        return {}
+        return own
     if recipe.method != "*":
-        return dict(recipe.settings)
+        return {**recipe.settings, **own}
     # a recipe for every method speaks of the training loop, which not every method has
-    return {key: value for key, value in recipe.settings.items() if issubclass(kind.Settings, TrainingSettings)}
+    return {key: value for key, value in recipe.settings.items() if issubclass(kind.Settings, TrainingSettings)} | own
 
 
 def settings_of(method: str, kind: type[Method], values: Mapping[str, Any]) -> Settings:

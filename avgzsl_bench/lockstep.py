@@ -123,18 +123,35 @@ class Lockstep:
         start = time.perf_counter()
         try:
             values = self._fits(works) if isinstance(works[0], Fitting) else self._epochs(works)
-        except torch.OutOfMemoryError as error:
-            if len(works) > 1:
-                return self._fewer(works)
-            values = [error]
         except Exception as error:
+            if self._can_begin_again(works):
+                return self._fewer(works, error)
             values = [error] * len(works)
         _wait(works[0])
         share = (time.perf_counter() - start) / len(works)
         return [Outcome(value, share, len(works)) for value in values]
 
+    def _can_begin_again(self, works: Sequence[Any]) -> bool:
+        return len(works) > 1 and (isinstance(works[0], Fitting) or _ids(works) in self.fresh)
+
+    def _fewer(self, works: Sequence[Any], error: Exception) -> list[Outcome]:
+        """The same from where it began, with fewer at once from now on: half of what did not fit the memory, else one."""
+        full = isinstance(error, torch.OutOfMemoryError)
+        self.width = len(works) // 2 if full else 1
+        said = "do not fit the memory of the device" if full else f"cannot be computed together ({error})"
+        log.warning("warning: %d runs at once %s; going on with %d", len(works), said, self.width)
+        if isinstance(works[0], Trainer):
+            fresh = self.fresh.pop(_ids(works))
+            self._forget(works)
+            for trainer, state in zip(works, fresh, strict=True):
+                trainer.load_state_dict(state)
+        if full:
+            torch.cuda.empty_cache()
+        parts = [works[first : first + self.width] for first in range(0, len(works), self.width)]
+        return [outcome for part in parts for outcome in self._outcomes(part)]
+
     def _epochs(self, trainers: Sequence[Trainer]) -> list[Any]:
-        key = tuple(id(trainer) for trainer in trainers)
+        key = _ids(trainers)
         if key not in self.loops:
             self._compiled(trainers[0])
             self._forget(trainers)
@@ -161,18 +178,6 @@ class Lockstep:
             loop = self.loops.pop(key)
             if loop.stack:
                 loop.stack.release()
-
-    def _fewer(self, works: Sequence[Any]) -> list[Outcome]:
-        """The same in two halves, from where it began, and no more at once from now on."""
-        key = tuple(id(work) for work in works)
-        self.width = len(works) // 2
-        log.warning("warning: %d at once do not fit the memory of the device; going on with %d", len(works), self.width)
-        if isinstance(works[0], Trainer):
-            self._forget(works)
-            for trainer, state in zip(works, self.fresh.pop(key), strict=True):
-                trainer.load_state_dict(state)
-        torch.cuda.empty_cache()
-        return [outcome for half in (works[: self.width], works[self.width :]) for outcome in self._outcomes(half)]
 
     def _fits(self, fittings: Sequence[Fitting]) -> list[Any]:
         first = fittings[0]
@@ -216,6 +221,10 @@ def alone(steps: Steps[Result]) -> Result:
     if isinstance(result, Exception):
         raise result
     return result
+
+
+def _ids(works: Sequence[Any]) -> tuple[int, ...]:
+    return tuple(id(work) for work in works)
 
 
 def _differ(one: Method, other: Method, name: str) -> bool:

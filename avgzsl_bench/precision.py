@@ -25,6 +25,13 @@ PRECISIONS = {
 }
 
 
+def checked(name: str) -> str:
+    """The name of a precision. Raises AvgzslError for others."""
+    if name not in PRECISIONS:
+        raise AvgzslError(f"--precision {name!r}; choose {', '.join(PRECISIONS)}")
+    return name
+
+
 def precision(name: str, device: torch.device) -> Precision:
     """A precision by its name. Raises AvgzslError for tf32 away from a GPU that has it."""
     found = PRECISIONS[name]

@@ -31,7 +31,7 @@ def test_a_run_leaves_what_its_epochs_were_told(tmp_path):
     found = runner.epochs(folder_of(tmp_path))
     assert found == told
     places = [(line["stage"], line["searched"]["learning_rate"], line["epoch"]) for line in found]
-    assert places[:4] == [(1, 0.1, 1), (1, 0.1, 2), (1, 0.2, 1), (1, 0.2, 2)]
+    assert places[:4] == [(1, 0.1, 1), (1, 0.2, 1), (1, 0.1, 2), (1, 0.2, 2)]
     assert {stage for stage, _, _ in places[4:]} == {2}
     keys = ["stage", "epoch", "epochs", "searched", "losses", "harmonic_mean", "train_seconds", "evaluate_seconds"]
     assert list(found[0]) == keys

@@ -87,8 +87,8 @@ def test_our_own_weights_give_their_record_again(case, tmp_path):
 
 @pytest.mark.parametrize("case", ["devise", "f_vaegan_d2", "tcaf"])
 def test_weights_of_stage_1_choose_as_the_run_did(case, tmp_path, monkeypatch):
-    trainers, epoch = [], training.Trainer.epoch
-    monkeypatch.setattr(training.Trainer, "epoch", lambda trainer: trainers.append(trainer) or epoch(trainer))
+    trainers, begin = [], training.Trainer.begin
+    monkeypatch.setattr(training.Trainer, "begin", lambda trainer: trainers.append(trainer) or begin(trainer))
     settings = {**RUNS[case]["settings"], "epochs": 1}
     (old,) = run(case, "demo", out=tmp_path, device="cpu", settings=settings)
     first, _ = trainers  # one epoch a stage, so that the last weights are the selected ones

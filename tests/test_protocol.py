@@ -8,12 +8,13 @@ import pytest
 import torch
 from tables import CLASSES, write
 
-from avgzsl_bench import batches, config, datasets, identity, layers, metrics, records, runner, training
+from avgzsl_bench import batches, config, datasets, identity, layers, lockstep, metrics, records, runner, training
 from avgzsl_bench.contracts import Clips, Settings
 from avgzsl_bench.datasets._table import Table
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.methods.devise import MEMBER as DEVISE
 from avgzsl_bench.metrics import Decisions
+from avgzsl_bench.precision import PRECISIONS
 from avgzsl_bench.protocols._exams import compare_scales
 
 SMALL = {"epochs": 4, "batches_per_epoch": 5, "batch_size": 16}
@@ -139,15 +140,16 @@ def test_stage_2_runs_the_selected_epochs_and_replays_the_drops(tmp_path):
             self.seen.append((logs["stage"], epoch, logs["harmonic_mean"]))
 
     rates = []
-    step = training.Trainer._step
+    step = training.Loop._step
 
-    def watched(trainer, turn, batch, totals):
+    def watched(loop, turn, batch):
+        (trainer,) = loop.trainers
         rates.append((trainer.stage, trainer.epochs, trainer._rates()[0]))
-        step(trainer, turn, batch, totals)
+        step(loop, turn, batch)
 
     write(tmp_path / "table")
     with plugins.listening(Watch()), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Trainer, "_step", watched)
+        patch.setattr(training.Loop, "_step", watched)
         settings = {**SMALL, "epochs": 9, "plateau_patience": 0, "learning_rate": 0.02}
         record = one(out=tmp_path / "runs", settings=settings)
     chosen = record["selection"]
@@ -168,14 +170,15 @@ def test_a_drop_before_the_selected_epoch_is_replayed_at_its_place(tmp_path):
 
     write(tmp_path / "table")
     values = iter([0.2, 0.1, 0.3, 0.25])  # with a patience of 0 the rate drops after epochs 2 and 4; epoch 3 is selected
-    rates, step = {}, training.Trainer._step
+    rates, step = {}, training.Loop._step
 
-    def watched(trainer, turn, batch, totals):
+    def watched(loop, turn, batch):
+        (trainer,) = loop.trainers
         rates[trainer.stage, trainer.epochs] = trainer._rates()[0]
-        step(trainer, turn, batch, totals)
+        step(loop, turn, batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Trainer, "_step", watched)
+        patch.setattr(training.Loop, "_step", watched)
         patch.setattr(Examiner, "calibrate", lambda examiner, judged, exam, biases: (0.0, next(values)))
         record = one(out=tmp_path / "runs", settings={**SMALL, "plateau_patience": 0})
     assert record["selection"]["epoch"] == 3
@@ -242,16 +245,16 @@ def test_an_environment_that_no_record_can_hold_is_refused_before_training(tmp_p
 
 def test_a_bug_in_one_run_does_not_stop_the_next(tmp_path, caplog):
     write(tmp_path / "table")
-    step, stopped = training.Trainer._step, []
+    step, stopped = training.Trainer.step, []
 
-    def breaks(trainer, turn, batch, totals):
+    def breaks(trainer, turn):
         if trainer.seed == 0:
             stopped.append(True)
             raise RuntimeError("a bug")
-        step(trainer, turn, batch, totals)
+        step(trainer, turn)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Trainer, "_step", breaks)
+        patch.setattr(training.Trainer, "step", breaks)
         job = config.resolve("devise", "mini", "hashed", settings=SMALL, seeds=2)
         states = list(runner.run_job(job, runner.Options(tmp_path / "runs")))
     assert stopped
@@ -321,6 +324,12 @@ def test_a_diverged_loss_is_one_line(tmp_path):
         one(out=tmp_path / "runs", settings={**SMALL, "learning_rate": 1e37})
 
 
+def judged(material, contract):
+    """The evaluation of one run by itself."""
+    data = (material.splits, material.vectors, material.shared)
+    return lockstep.alone(runner.GZSL(*data, contract.rules, PRECISIONS["float32"], contract.device).run(contract))
+
+
 def test_reference_rules_use_the_published_grid_and_follow_the_training_score(tmp_path):
     """The text order is refused for hashed names, so the rules are given to the protocol itself."""
     from dataclasses import replace
@@ -332,7 +341,7 @@ def test_reference_rules_use_the_published_grid_and_follow_the_training_score(tm
     planned = identity.plan([setting], tmp_path / "runs")[0]
     planned.folder.mkdir(parents=True)
     contract = runner._contract(planned, torch.device("cpu"), lambda epoch, log: logs.append(log))
-    found = runner.GZSL().run(material.splits, material.vectors, material.shared, replace(contract, rules="reference"))
+    found = judged(material, replace(contract, rules="reference"))
     steps = found.selection["seen_bias"] / 0.2
     assert steps == pytest.approx(round(steps))
     assert all(log["harmonic_mean"] is not None for log in logs if log["stage"] == 2), "the schedule is fed in stage 2 too"
@@ -348,7 +357,7 @@ def test_selection_on_test_is_marked_and_reports_the_epoch_it_selects(tmp_path):
     planned.folder.mkdir(parents=True)
     contract = runner._contract(planned, torch.device("cpu"), lambda epoch, log: None)
     contract = replace(contract, rules="reference", selection="test")
-    found = runner.GZSL().run(material.splits, material.vectors, material.shared, contract)
+    found = judged(material, contract)
     assert found.selection["split"] == "test"
     assert found.selection["value"] == pytest.approx(found.metrics["harmonic_mean"])
 

@@ -12,6 +12,7 @@ import torch
 
 from avgzsl_bench import config, datasets, features, files, plugins, runner, training
 from avgzsl_bench.datasets._codes import text_vector
+from avgzsl_bench.protocols import gzsl
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the kills fork this process")
 
@@ -59,10 +60,10 @@ class Clock:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def install(self):
-        step, schedule, write = training.Trainer._step, training.Trainer.schedule, files.write_whole
+        step, schedule, write = training.Trainer.step, training.Trainer.schedule, files.write_whole
 
-        def timed_step(trainer, turn, batch, totals):
-            step(trainer, turn, batch, totals)
+        def timed_step(trainer, turn):
+            step(trainer, turn)
             self.tick(f"step of stage {trainer.stage}")
 
         def timed_schedule(trainer, harmonic_mean):
@@ -87,7 +88,7 @@ class Clock:
                 os.fsync = fsync
             return self.tick(f"after {path.name}")
 
-        training.Trainer._step = timed_step
+        training.Trainer.step = timed_step
         training.Trainer.schedule = timed_schedule
         for module in list(sys.modules.values()):
             if getattr(module, "write_whole", None) is write:
@@ -136,6 +137,7 @@ def vectors(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AVGZSL_DATA", str(tmp_path_factory.mktemp("data")))
         patch.setenv("AVGZSL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(gzsl, "SAVING_SHARE", 0)  # every epoch has a checkpoint, and every run the same moments
         names = [info.text_name for info in datasets.get("demo").classes("main")]
         features.store_word_vectors("demo", {name: text_vector(name).astype("float32") for name in names})
         # one run here, so that no child has to import and make everything again; on one thread, which a fork survives

@@ -150,7 +150,7 @@ def temporal_pool():
 def test_training_packs_for_methods_that_are_packed(shared):
     method = method_of()
     method.packed = shared
-    batch = next(training.Trainer(method, temporal_pool(), ClassText(torch.zeros(5, 1, 2)), 0, 1)._batches())
+    batch = next(training.Trainer(method, temporal_pool(), ClassText(torch.zeros(5, 1, 2)), 0, 1).sequences())
     assert bool(batch.packing) == shared
     assert (len(batch.audio) < len(batch.label)) == shared
 
@@ -160,7 +160,7 @@ def method_of(**settings):
 
 
 def test_scores_keep_the_order_of_the_clips(monkeypatch):
-    monkeypatch.setattr(training, "TEMPORAL_CHUNK", 2)
+    monkeypatch.setattr(scoring, "TEMPORAL_CHUNK", 2)
     method, data = method_of(), temporal_pool()
     classes = ClassText(torch.zeros(5, 1, 2))
     (rows,) = scoring.prepare(method, batches.everything(data, classes), classes, 0)
@@ -186,7 +186,7 @@ def test_training_crops_at_places_that_follow_from_the_seed():
 
 def test_places_of_crops_follow_from_seed_stage_and_epoch(monkeypatch):
     drawn = []
-    monkeypatch.setattr(training, "gather", lambda *given: drawn.append(given[5]) or gather(*given))
+    monkeypatch.setattr(batches, "gather", lambda *given: drawn.append(given[5]) or gather(*given))
 
     def places(seed, stage, epochs):
         drawn.clear()

@@ -234,7 +234,8 @@ class _Session:
         self, stage: int, candidate: int, trainer: Trainer, epochs: int, losses: dict[str, float], value: float | None
     ) -> None:
         tried = self.job.grid[candidate] if self.job.grid else {}
-        logs = {"stage": stage, "epochs": epochs, "searched": tried, "losses": losses, "harmonic_mean": value, **self.cost}
+        logs = {"stage": stage, "epochs": epochs, "searched": tried, "losses": losses, "harmonic_mean": value}
+        logs |= {name: self.cost[name] for name in ("train_seconds", "evaluate_seconds")}
         self.job.report(trainer.epochs, logs)
 
     @contextmanager
