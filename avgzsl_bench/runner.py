@@ -67,8 +67,9 @@ def run_job(job: Sequence[RunConfig], options: Options) -> Iterator[JobState]:
         return GZSL(material.splits, material.vectors, material.shared, job[0].rules, precision, device)
 
     runs = {run_id: _run(planned, protocol, material.splits, device) for run_id, planned in todo.items()}
+    width = options.stack or len(job) * max(1, len(job[0].search))  # searched settings are stacked, too
     with precisions.products(precision.tf32), _deterministic(options.deterministic):
-        for run_id, outcome in Lockstep(options.stack or len(job), options.compile).results(runs):
+        for run_id, outcome in Lockstep(width, options.compile).results(runs):
             yield _state(todo[run_id], outcome)
 
 

@@ -58,8 +58,9 @@ class Lines:
 
     @hookimpl
     def epoch_finished(self, run: dict[str, Any], epoch: int, logs: dict[str, Any]) -> None:
-        """One line."""
-        typer.echo(f"  {_stage(logs)}, epoch {epoch}/{logs['epochs']}: {_epoch(logs)}", err=True)
+        """One line; runs that are trained at once take turns."""
+        seed = run["identity"]["seed"]
+        typer.echo(f"  seed {seed}, {_stage(logs)}, epoch {epoch}/{logs['epochs']}: {_epoch(logs)}", err=True)
 
     def ended(self, identity: dict[str, Any], state: "JobState") -> None:
         """Say how a run ended."""
@@ -68,7 +69,7 @@ class Lines:
 
 
 class Bars:
-    """Two bars on the terminal: runs, and the epochs of the stage under way in this process."""
+    """Bars on the terminal: one of runs, and for every run under way in this process one of the epochs of its stage."""
 
     def __init__(self, runs: int) -> None:
         columns = (
@@ -80,8 +81,7 @@ class Bars:
         )
         self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
         self.all = self.progress.add_task("runs", total=runs, said="")
-        self.stage: TaskID | None = None
-        self.place: tuple[str, str] | None = None
+        self.stages: dict[str, tuple[str, TaskID]] = {}  # by run: what it is in, and the bar of it
 
     def __enter__(self) -> "Bars":
         self.progress.start()
@@ -93,19 +93,21 @@ class Bars:
     @hookimpl
     def epoch_finished(self, run: dict[str, Any], epoch: int, logs: dict[str, Any]) -> None:
         """Advance the stage's bar; a new stage gets a new one, since the time left is its own."""
-        place = (run["run_id"], _stage(logs))
-        if place != self.place:
-            if self.stage is not None:
-                self.progress.remove_task(self.stage)
-            self.stage = self.progress.add_task(
-                f"{_title(run['identity'])}, stage {logs['stage']}", total=logs["epochs"], said="", completed=epoch - 1
-            )
-            self.place = place
-        assert self.stage is not None
-        self.progress.update(self.stage, completed=epoch, said=_epoch(logs), refresh=True)
+        place, task = self.stages.get(run["run_id"], ("", None))
+        if task is None or place != _stage(logs):
+            self._remove(run["run_id"])
+            title = f"{_title(run['identity'])}, stage {logs['stage']}"
+            task = self.progress.add_task(title, total=logs["epochs"], said="", completed=epoch - 1)
+            self.stages[run["run_id"]] = _stage(logs), task
+        self.progress.update(task, completed=epoch, said=_epoch(logs), refresh=True)
+
+    def _remove(self, run_id: str) -> None:
+        if run_id in self.stages:
+            self.progress.remove_task(self.stages.pop(run_id)[1])
 
     def ended(self, identity: dict[str, Any], state: "JobState") -> None:
         """Say how a run ended, and advance the bar of runs."""
+        self._remove(state.run_id)
         self.progress.console.print(f"{_title(identity)}: {_end(state)}", markup=False, highlight=False, soft_wrap=True)
         self.progress.advance(self.all)
 
