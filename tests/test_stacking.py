@@ -22,7 +22,7 @@ def settings_of(name):
 
 
 def ends(name, out, stack, seeds=3, precision="float64", **choices):
-    """The record, decisions and weights of every seed."""
+    """The record, the losses of every epoch, the decisions and the weights of every seed."""
     choices = {"settings": settings_of(name), **choices}
     job = config.resolve(name, "demo", seeds=seeds, precision=precision, **choices)
     states = list(runner.run_job(job, runner.Options(out, "cpu", stack=stack)))
@@ -30,19 +30,22 @@ def ends(name, out, stack, seeds=3, precision="float64", **choices):
     found = []
     for planned in runner.identity.plan(job, out):
         parts = (load_file(planned.folder / f"{name}.safetensors") for name in ("decisions", "model"))
-        found.append((records.read(planned.record), *parts))
+        losses = [line["losses"] for line in runner.epochs(planned.folder)]
+        found.append((records.read(planned.record), losses, *parts))
     return found
 
 
 def assert_same(alone, together):
-    for (one, decided, weights), (other, decided_too, weights_too) in zip(alone, together, strict=True):
+    for (one, losses, decided, weights), (other, losses_too, decided_too, weights_too) in zip(alone, together, strict=True):
+        for own, own_too in zip(losses, losses_too, strict=True):
+            assert own == pytest.approx(own_too, rel=TOLERANCE, abs=TOLERANCE)
         assert one["run_id"] == other["run_id"]
         assert one["selection"]["epoch"] == other["selection"]["epoch"]
         assert one["selection"]["value"] == pytest.approx(other["selection"]["value"], abs=TOLERANCE)
         assert one["metrics"]["harmonic_mean"] == pytest.approx(other["metrics"]["harmonic_mean"], abs=TOLERANCE)
         for name, part in weights.items():
-            # a bias before a batch norm cancels: its slope is rounding, which Adam scales up
-            allowed = 1e-6 if name.endswith("bias") else TOLERANCE
+            # a bias before a batch norm cancels: its slope is rounding, which Adam scales up and the running mean follows
+            allowed = 1e-6 if name.endswith(("bias", "running_mean")) else TOLERANCE
             torch.testing.assert_close(weights_too[name], part, rtol=TOLERANCE, atol=allowed, msg=name)
         for name, part in decided.items():  # scores are kept in float32
             torch.testing.assert_close(decided_too[name].double(), part.double(), rtol=1e-6, atol=1e-6, msg=name)
