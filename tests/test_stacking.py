@@ -94,7 +94,7 @@ def test_settings_of_equal_shape_are_searched_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(
         training.Loop, "__init__", lambda self, trainers, *a: sizes.append(len(trainers)) or loop(self, trainers, *a)
     )
-    search = {"alignment_weight": ["0.5", "5"], "learning_rate": ["1e-3", "1e-2"]}
+    search = {"alignment_weight": ["0.5", "5"], "learning_rate": ["1e-4", "1e-3"]}
     alone, together = (ends("kda", tmp_path / str(stack), stack, 1, search=search) for stack in (1, 4))
     assert_same(alone, together)
     values = [record["selection"]["search"]["values"] for ((record, *_),) in (alone, together)]
