@@ -103,6 +103,7 @@ class Lockstep:
 
     def _compute(self, started: Sequence[_Run[Key, Result]]) -> None:
         """What the first run waits for, with all that others wait for and that is alike."""
+        self._forget({id(work) for run in started for work in run.works})
         open_ = [(run, place) for run in started for place in range(len(run.works)) if place not in run.outcomes]
         first = open_[0][0]
         groups: list[list[tuple[_Run[Key, Result], int]]] = []
@@ -120,13 +121,14 @@ class Lockstep:
                 run.outcomes[place] = outcome
 
     def _outcomes(self, works: Sequence[Any]) -> list[Outcome]:
-        start = time.perf_counter()
+        start, failure = time.perf_counter(), None
         try:
             values = self._fits(works) if isinstance(works[0], Fitting) else self._epochs(works)
         except Exception as error:
-            if self._can_begin_again(works):
-                return self._fewer(works, error)
-            values = [error] * len(works)
+            values, failure = [error] * len(works), error
+        if failure and self._can_begin_again(works):
+            del values
+            return self._fewer(works, failure.with_traceback(None))  # whose frames hold the memory that is wanted
         _wait(works[0])
         share = (time.perf_counter() - start) / len(works)
         return [Outcome(value, share, len(works)) for value in values]
@@ -142,7 +144,8 @@ class Lockstep:
         log.warning("warning: %d runs at once %s; going on with %d", len(works), said, self.width)
         if isinstance(works[0], Trainer):
             fresh = self.fresh.pop(_ids(works))
-            self._forget(works)
+            if _ids(works) in self.loops:  # or the memory was full before it was made
+                self._drop(_ids(works))
             for trainer, state in zip(works, fresh, strict=True):
                 trainer.load_state_dict(state)
         if full:
@@ -154,7 +157,8 @@ class Lockstep:
         key = _ids(trainers)
         if key not in self.loops:
             self._compiled(trainers[0])
-            self._forget(trainers)
+            for old in [old for old in self.loops if set(old) & set(key)]:
+                self._drop(old)
             if len(trainers) > 1:
                 self.fresh[key] = [trainer.state_dict() for trainer in trainers]
             self.loops[key] = Loop(trainers, self.record)
@@ -171,13 +175,15 @@ class Lockstep:
             trainer.compiled = self.decided[key]
         return trainer.compiled
 
-    def _forget(self, trainers: Sequence[Trainer]) -> None:
-        """Drop the loops that any of these trainers was part of."""
-        own = {id(trainer) for trainer in trainers}
-        for key in [key for key in self.loops if own & set(key)]:
-            loop = self.loops.pop(key)
-            if loop.stack:
-                loop.stack.release()
+    def _forget(self, asked: set[int]) -> None:
+        """Drop the loops of trainers that nobody asks for, with the clips that they hold."""
+        for key in [key for key in self.loops if not asked.issuperset(key)]:
+            self._drop(key)
+
+    def _drop(self, key: tuple[int, ...]) -> None:
+        loop = self.loops.pop(key)
+        if loop.stack:
+            loop.stack.release()
 
     def _fits(self, fittings: Sequence[Fitting]) -> list[Any]:
         first = fittings[0]
@@ -201,7 +207,7 @@ class Lockstep:
     def _verdict(self, one: Trainer, other: Trainer) -> str:
         """What stacking would change, found out once for a kind of method and for the settings that differ."""
         varying = tuple(n for n in type(one.method.settings).model_fields if _differ(one.method, other.method, n))
-        key = (type(one.method), id(one.data), varying)
+        key = (type(one.method), varying)
         if key not in self.verdicts:
             methods = [
                 build(type(t.method), t.method.settings, t.method.shapes, _device(t), "check", i)
@@ -210,7 +216,7 @@ class Lockstep:
             said = stacking.check(methods, [_sample(one, 0), _sample(other, 1)], one.classes)
             self.verdicts[key] = said
             if said:
-                log.info("%s is trained one run at a time: %s", type(one.method).__name__, said)
+                log.warning("note: %s is trained one run at a time: %s", type(one.method).__name__, said)
                 self.width = 1
         return self.verdicts[key]
 

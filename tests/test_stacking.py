@@ -1,14 +1,17 @@
 """Runs of a job that are trained at once: each ends as it does by itself."""
 
+import gc
 import logging
+import weakref
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from avgzsl_bench import config, lockstep, plugins, records, runner, scoring, stacking, training
+from avgzsl_bench import batches, config, lockstep, plugins, records, runner, scoring, stacking, training
 from avgzsl_bench.methods.devise import MEMBER as DEVISE
 from avgzsl_bench.methods.kda import MEMBER as KDA
+from avgzsl_bench.protocols import gzsl
 from avgzsl_bench.testing.subject import Subject
 
 QUICK = {"epochs": 3, "batches_per_epoch": 4, "batch_size": 16}
@@ -254,3 +257,25 @@ def test_a_run_by_itself_needs_no_company():
 
     with pytest.raises(ValueError, match="so"):
         lockstep.alone(fails())
+
+
+@pytest.mark.parametrize("stack", [1, 3])
+def test_the_clips_of_a_stage_are_let_go_with_it(stack, tmp_path, monkeypatch):
+    """Runs one after the other, or at once, never keep more than the clips of one stage."""
+    pools, alive, pool, report = [], [], batches.pool, gzsl._Session._report
+
+    def made(*given):
+        found = pool(*given)
+        pools.append(weakref.ref(found.label))
+        return found
+
+    def counted(session, stage, *given):
+        gc.collect()
+        alive.append((stage, sum(one() is not None for one in pools)))
+        report(session, stage, *given)
+
+    monkeypatch.setattr(batches, "pool", made)
+    monkeypatch.setattr(gzsl._Session, "_report", counted)
+    ends("devise", tmp_path, stack)
+    assert {count for stage, count in alive if stage == 1} == {1}
+    assert {count for stage, count in alive if stage == 2} == {1}
