@@ -261,7 +261,7 @@ def test_a_run_by_itself_needs_no_company():
 
 @pytest.mark.parametrize("stack", [1, 3])
 def test_the_clips_of_a_stage_are_let_go_with_it(stack, tmp_path, monkeypatch):
-    """Runs one after the other, or at once, never keep more than the clips of one stage."""
+    """Runs one after the other, or at once, keep no clips of a stage that all have left."""
     pools, alive, pool, report = [], [], batches.pool, gzsl._Session._report
 
     def made(*given):
@@ -277,5 +277,5 @@ def test_the_clips_of_a_stage_are_let_go_with_it(stack, tmp_path, monkeypatch):
     monkeypatch.setattr(batches, "pool", made)
     monkeypatch.setattr(gzsl._Session, "_report", counted)
     ends("devise", tmp_path, stack)
-    assert {count for stage, count in alive if stage == 1} == {1}
+    assert max(count for _, count in alive) <= (1 if stack == 1 else 2), "one run is in stage 2 before the last leaves stage 1"
     assert {count for stage, count in alive if stage == 2} == {1}
