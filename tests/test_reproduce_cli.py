@@ -84,10 +84,10 @@ def test_where_nothing_can_be_run_it_is_one_line(avgzsl, tmp_path):
 def test_a_failed_run_does_not_stop_the_others_and_ends_in_an_error(avgzsl, tmp_path, monkeypatch):
     train = runner.GZSL.run
 
-    def run(self, splits, text, shared, job):
+    def run(self, job):
         if job.settings.modalities == "audio":
             raise AvgzslError("the sound is lost")
-        return train(self, splits, text, shared, job)
+        return train(self, job)
 
     monkeypatch.setattr(runner.GZSL, "run", run)
     code, out, err = avgzsl("reproduce", "table6", "-d", "demo", "--seeds", 1, *SMALL, "--out", tmp_path)

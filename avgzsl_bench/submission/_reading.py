@@ -147,7 +147,7 @@ class _Shape(_Part):
     metrics: _Metrics
     per_class: _PerClass
     decisions: _Decisions
-    cost: dict[str, Annotated[float, Field(ge=0)]]
+    cost: dict[str, Annotated[float, Field(ge=0)] | bool]
     environment: _Environment
 
 
