@@ -51,6 +51,8 @@ class Options:
 def run_job(job: Sequence[RunConfig], options: Options) -> Iterator[JobState]:
     """Do what is missing of one job, side by side; a run that fails leaves failure.json and does not stop the others."""
     device = choose_device(options.device)
+    if device.index is not None:
+        torch.cuda.set_device(device)  # where streams and graphs are made
     precision = precisions.precision(job[0].precision, device)
     material = identity.Material(job[0])
     todo = {}

@@ -3,7 +3,7 @@
 A `Trainer` is one run's model with what belongs to it; a `Loop` takes the epochs of one trainer, or of several at once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from avgzsl_bench.randomness import key_of, uniform
 from avgzsl_bench.recording import Recorded
 from avgzsl_bench.sequences import Limits
 from avgzsl_bench.stacking import Stack, collate
+
+RECOMPILE_LIMIT = 200
 
 
 def build(kind: type[Method], settings: Any, shapes: Shapes, device: torch.device, *key: object) -> Method:
@@ -150,7 +152,7 @@ class Loop:
         self.stack = Stack([trainer.method for trainer in trainers]) if len(trainers) > 1 else None
         self.losses = self.stack.losses if self.stack else self.method.forward
         if first.compiled:
-            self.losses = torch.compile(self.losses)
+            self.losses = _compiled(self.losses)
         self.place = torch.zeros(1, dtype=torch.int64, device=self.data.label.device)  # of the next batch among the drawn
         self.drawn: Tensor | None = None  # (batches, 2, clips), or (batches, 2, trainers, clips)
         self.streams: list[Iterator[Batch]] = []  # of sequences
@@ -221,6 +223,13 @@ class Loop:
         rows = torch.stack(list(self.totals.values())).reshape(len(counts), -1).T.tolist()  # one transfer for everything
         means = [{name: row[i] / counts[i] for i, name in enumerate(self.totals)} for row in rows]
         return [trainer.checked(own) for trainer, own in zip(self.trainers, means, strict=True)]
+
+
+def _compiled(losses: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[str, Tensor]]:
+    # to torch the model of every run and stage is new; past its limit of versions it would go on uncompiled without a word
+    torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
+    compiled: Callable[..., dict[str, Tensor]] = torch.compile(losses, fullgraph=True)
+    return compiled
 
 
 def _adam(part: list[torch.nn.Parameter], settings: TrainingSettings) -> torch.optim.Adam:

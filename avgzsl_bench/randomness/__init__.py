@@ -143,7 +143,8 @@ def _on_cuda(key: Tensor, rows: Tensor | None, count: int, columns: int, rate: f
         from avgzsl_bench.randomness._triton import by_triton
     except ImportError:  # it comes with torch on Linux only
         return in_torch(key, rows, count, columns, rate)
-    return by_triton(key, rows, count, columns, rate)
+    with torch.cuda.device(key.device):
+        return by_triton(key, rows, count, columns, rate)
 
 
 def _declare(name: str, more: str, dtype: torch.dtype) -> None:
