@@ -308,10 +308,14 @@ def _recipe(group: Group) -> published.Recipe | None:
         return None
 
 
+USUAL_PRECISION = "float32"
+
+
 def _changed(group: Group, facts: dict[str, Any], varying: set[str]) -> tuple[str, ...]:
     own = usual(group)
     settings = {key: value for key, value in group.settings.items() if not key.startswith("encoder.")}  # the section says those
     unusual = {key for key, value in settings.items() if own is not None and own.get(key) != value}
+    unusual |= {key for key in ("precision",) if facts.get(key, USUAL_PRECISION) != USUAL_PRECISION}
     return tuple(f"{key}={short(facts.get(key))}" for key in sorted(unusual | varying) if key in facts)
 
 

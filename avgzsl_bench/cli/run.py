@@ -92,7 +92,8 @@ def _row(planned: "Plan") -> dict[str, Any]:
 
 def _planned(planned: "Plan") -> str:
     setting = planned.config
-    chosen = {**setting.changed, **{f"encoder.{key}": value for key, value in setting.encoder_settings.items()}}
+    precision = {"precision": setting.precision} if setting.precision != "float32" else {}
+    chosen = {**setting.changed, **precision, **{f"encoder.{key}": value for key, value in setting.encoder_settings.items()}}
     changed = ", ".join(f"{key}={_shown(value)}" for key, value in chosen.items()) or "all settings at their defaults"
     tried = "; ".join(", ".join(f"{key}={_shown(value)}" for key, value in point.items()) for point in setting.search)
     words = f"{setting.encoder} of {planned.identity['text']}"
