@@ -197,6 +197,8 @@ class Lockstep:
             same = one.data is other.data and one.classes is other.classes
             if not same or one.autocast != other.autocast or self._compiled(one) or self._compiled(other):
                 return False  # a compiled step is fastest alone
+            if one.data.clips.temporal and _device(one).type == "cpu":
+                return False  # there attention cannot be mapped over copies, and more padding costs more than is saved
             return stacking.alike(one.method, other.method) and not self._verdict(one, other)
         if isinstance(one, Fitting) and isinstance(other, Fitting):
             # what could be trained together can be fitted together, if `prepare` is written for it

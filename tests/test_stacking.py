@@ -59,7 +59,8 @@ def test_seeds_end_alike_alone_and_stacked(name, tmp_path):
     alone, together = (ends(name, tmp_path / str(stack), stack) for stack in (1, 3))
     assert_same(alone, together)
     assert [record["cost"]["runs_at_once"] for record, *_ in alone] == [1, 1, 1]
-    assert [record["cost"]["runs_at_once"] for record, *_ in together] == [3, 3, 3]
+    at_once = 1 if "temporal" in plugins.load("methods", name).needs else 3  # sequences go one by one on the CPU
+    assert [record["cost"]["runs_at_once"] for record, *_ in together] == [at_once] * 3
 
 
 def test_seeds_that_end_at_other_epochs_leave_the_others_alone(tmp_path):

@@ -14,7 +14,7 @@ LAYERS = [  # top first; names on one line stand side by side and do not import 
     ["testing"],
     ["reproduce"],
     ["plots"],
-    ["evaluation"],
+    ["evaluation", "benchmarking"],
     ["runner"],
     ["identity"],
     ["protocols"],

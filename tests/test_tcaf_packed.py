@@ -12,6 +12,7 @@ from avgzsl_bench.clips import Tokens
 from avgzsl_bench.contracts import Batch, ClassText
 from avgzsl_bench.layers import reseed
 from avgzsl_bench.sequences import Limits, gather
+from avgzsl_bench.stacking import collate
 
 RATES = dict.fromkeys([f"dropout_{part}" for part in ("encoder", "token", "transformer", "decoder", "text")], 0.3)
 CLIPS = 12
@@ -90,17 +91,6 @@ def widened(batch, audio=0, video=0, rows=0, seats=0):
     return batch._replace(**parts)
 
 
-def common(*batches):
-    """The batches in the smallest layout that holds each, stacked."""
-
-    def sizes(batch):
-        return batch.audio.shape[1], batch.video.shape[1], len(batch.audio), batch.packing.clips.shape[1] if batch.packing else 0
-
-    largest = np.max([sizes(batch) for batch in batches], 0)
-    wide = [widened(batch, *(largest - sizes(batch))) for batch in batches]
-    return torch.utils._pytree.tree_map(lambda *parts: torch.stack(parts), *wide)
-
-
 @pytest.mark.parametrize("short", [0, 256])
 @pytest.mark.parametrize("attention", ["cross", "self", "full"])
 @pytest.mark.parametrize("limits", [Limits(), Limits(4, 6)])
@@ -130,7 +120,7 @@ def test_stacked_seeds_with_batches_of_their_own_train_as_each_alone(form):
     def total(parameters, buffers, batch):
         return sum(functional_call(methods[0], (parameters, buffers), (batch, words)).values())
 
-    gradients = vmap(grad(total))(parameters, buffers, common(*batches))
+    gradients = vmap(grad(total))(parameters, buffers, collate(batches))
     for copy, batch in enumerate(batches):
         alone = after_a_step(method_of(form, copy), batch)
         found = {name: part[copy] for name, part in (gradients | buffers).items()}

@@ -8,6 +8,7 @@ import typer
 from avgzsl_bench import __version__, plugins
 from avgzsl_bench.cli import (
     audit,
+    bench,
     compare,
     data,
     doctor,
@@ -40,6 +41,7 @@ app.command("status", epilog=status.EPILOG)(status.command)
 app.command("reproduce", epilog=reproduce.EPILOG)(reproduce.command)
 app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.command)
 app.command("leaderboard", epilog=leaderboard.EPILOG)(leaderboard.command)
+app.command("bench", epilog=bench.EPILOG)(bench.command)
 app.command("compare", epilog=compare.EPILOG)(compare.command)
 app.command("audit", epilog=audit.EPILOG)(audit.command)
 app.command("list", epilog=list.EPILOG)(list.command)
