@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
 CHECKED = 16  # clips with which it is checked that stacking changes nothing
+# On a CPU the arithmetic takes the time, and stacked products are slower: copies pay only where a step is so small (clips times
+# parameters) that starting its operations takes longer
+SMALL_STEP = 2e7
 
 
 class Fitting(NamedTuple):
@@ -61,10 +64,11 @@ class _Run(Generic[Key, Result]):
 
 
 class Lockstep:
-    """Computes runs, at most `width` at once; how many fit the memory is found out."""
+    """Computes runs, at most `width` at once; how many fit the memory is found out. `forced`: also where that does not pay."""
 
-    def __init__(self, width: int, compile_: str = "off", record: bool = True) -> None:
+    def __init__(self, width: int, forced: bool = True, compile_: str = "off", record: bool = True) -> None:
         self.width = width
+        self.forced = forced
         self.compile = compile_
         self.record = record
         self.loops: dict[tuple[int, ...], Loop] = {}
@@ -78,7 +82,7 @@ class Lockstep:
         started: list[_Run[Key, Result]] = []
         try:
             while waiting or started:
-                while waiting and len(started) < self.width:
+                while waiting and len(started) < self._room(started):
                     started.append(waiting.pop(0))
                     yield from self._advance(started[-1], started, None)
                 if started:
@@ -88,6 +92,19 @@ class Lockstep:
         finally:
             for steps in runs.values():
                 steps.close()
+
+    def _room(self, started: Sequence[_Run[Key, Result]]) -> int:
+        """How many runs may be under way: a first that takes none along is alone."""
+        return self.width if not started or self._pays(started[0].works[0]) else 1
+
+    def _pays(self, work: Work) -> bool:
+        """Whether company makes a piece of work faster."""
+        if self.forced or _device(work).type == "cuda":
+            return True
+        if not isinstance(work, Trainer) or work.data.clips.temporal:
+            return False
+        size = work.method.settings.batch_size * sum(part.numel() for part in work.method.parameters())
+        return bool(size <= SMALL_STEP)
 
     def _advance(
         self, run: _Run[Key, Result], started: list[_Run[Key, Result]], outcomes: Sequence[Outcome] | None
@@ -197,13 +214,11 @@ class Lockstep:
             same = one.data is other.data and one.classes is other.classes
             if not same or one.autocast != other.autocast or self._compiled(one) or self._compiled(other):
                 return False  # a compiled step is fastest alone
-            if one.data.clips.temporal and _device(one).type == "cpu":
-                return False  # there attention cannot be mapped over copies, and more padding costs more than is saved
-            return stacking.alike(one.method, other.method) and not self._verdict(one, other)
+            return self._pays(one) and stacking.alike(one.method, other.method) and not self._verdict(one, other)
         if isinstance(one, Fitting) and isinstance(other, Fitting):
             # what could be trained together can be fitted together, if `prepare` is written for it
             same = one.classes is other.classes and one.training.classes is other.training.classes
-            return same and one.method.fits_stacked and one.method.settings == other.method.settings
+            return same and self._pays(one) and one.method.fits_stacked and one.method.settings == other.method.settings
         return False
 
     def _verdict(self, one: Trainer, other: Trainer) -> str:
@@ -239,14 +254,13 @@ def _differ(one: Method, other: Method, name: str) -> bool:
     return bool(getattr(one.settings, name) != getattr(other.settings, name))
 
 
-def _device(trainer: Trainer) -> torch.device:
-    return trainer.data.label.device
+def _device(work: Work) -> torch.device:
+    return work.data.label.device if isinstance(work, Trainer) else work.classes.vectors.device
 
 
 def _wait(work: Work) -> None:
-    device = _device(work) if isinstance(work, Trainer) else work.classes.vectors.device
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if _device(work).type == "cuda":
+        torch.cuda.synchronize(_device(work))
 
 
 def _sample(trainer: Trainer, number: int) -> Batch:

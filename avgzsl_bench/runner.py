@@ -39,7 +39,7 @@ class Options:
 
     out: Path
     device: str = "auto"
-    stack: int = 0  # runs of a job that are trained at once, at most; 0 takes as many as fit the memory
+    stack: int = 0  # runs of a job that are trained at once, at most; 0 takes as many as fit the memory and pay
     compile: str = "auto"  # torch.compile: auto, on or off
     deterministic: bool = False
 
@@ -71,7 +71,7 @@ def run_job(job: Sequence[RunConfig], options: Options) -> Iterator[JobState]:
     runs = {run_id: _run(planned, protocol, material.splits, device) for run_id, planned in todo.items()}
     width = options.stack or len(job) * max(1, len(job[0].search))  # searched settings are stacked, too
     with precisions.products(precision.tf32), _deterministic(options.deterministic):
-        for run_id, outcome in Lockstep(width, options.compile).results(runs):
+        for run_id, outcome in Lockstep(width, bool(options.stack), options.compile).results(runs):
             yield _state(todo[run_id], outcome)
 
 

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from avgzsl_bench import batches, config, lockstep, plugins, records, runner, scoring, stacking, training
+from avgzsl_bench.hookspecs import hookimpl
 from avgzsl_bench.methods.devise import MEMBER as DEVISE
 from avgzsl_bench.methods.kda import MEMBER as KDA
 from avgzsl_bench.protocols import gzsl
@@ -59,8 +60,7 @@ def test_seeds_end_alike_alone_and_stacked(name, tmp_path):
     alone, together = (ends(name, tmp_path / str(stack), stack) for stack in (1, 3))
     assert_same(alone, together)
     assert [record["cost"]["runs_at_once"] for record, *_ in alone] == [1, 1, 1]
-    at_once = 1 if "temporal" in plugins.load("methods", name).needs else 3  # sequences go one by one on the CPU
-    assert [record["cost"]["runs_at_once"] for record, *_ in together] == [at_once] * 3
+    assert [record["cost"]["runs_at_once"] for record, *_ in together] == [3, 3, 3]
 
 
 def test_seeds_that_end_at_other_epochs_leave_the_others_alone(tmp_path):
@@ -155,6 +155,21 @@ def test_a_method_that_cannot_be_stacked_is_trained_one_by_one_and_said(tmp_path
         found = ends("devise", tmp_path, 3)
     assert [record["cost"]["runs_at_once"] for record, *_ in found] == [1, 1, 1]
     assert "Branches is trained one run at a time: vmap does not run over its losses" in caplog.text
+
+
+@pytest.mark.parametrize(("name", "at_once"), [("devise", 2), ("kda", 1), ("tcaf", 1)])
+def test_on_a_cpu_only_small_steps_are_stacked_unasked(name, at_once, tmp_path):
+    started = []
+
+    class Watch:
+        @hookimpl
+        def run_started(self, run):
+            started.append(len(list(tmp_path.rglob("claim.json"))))
+
+    with plugins.listening(Watch()):
+        found = ends(name, tmp_path, 0, 2)
+    assert [record["cost"]["runs_at_once"] for record, *_ in found] == [at_once] * 2
+    assert max(started) == at_once, "a run that waits for its turn is free for others"
 
 
 def test_more_seeds_than_the_memory_holds_go_in_parts(tmp_path, caplog, monkeypatch):

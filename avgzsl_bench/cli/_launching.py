@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Stack = Annotated[
-    int, typer.Option(min=0, help="Runs of a setting that are trained at once, at most; 0 takes as many as fit the memory.")
+    int, typer.Option(min=0, help="Runs of a setting that are trained at once, at most; 0 takes as many as fit and pay.")
 ]
 Compile = Annotated[str, typer.Option(help="Use torch.compile: auto (in long runs, where a trial shows a gain), on or off.")]
 Deterministic = Annotated[bool, typer.Option("--deterministic", help="Use only algorithms that give the same bits every time.")]
