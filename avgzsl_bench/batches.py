@@ -28,7 +28,7 @@ class Held(NamedTuple):
     def batch(self, index: Tensor, limits: Limits = Limits(), place: Tensor | None = None, packed: int = 0) -> Batch:
         """The clips at `index` (clips,), without labels; `place` in [0, 1) is where each longer sequence is cropped."""
         if isinstance(self.audio, Tensor) and isinstance(self.video, Tensor):
-            return Batch(audio=self.audio[index], video=self.video[index])
+            return Batch(audio=_rows(self.audio, index), video=_rows(self.video, index))
         assert isinstance(self.audio, Tokens), "both modalities are averaged, or neither"
         assert isinstance(self.video, Tokens), "both modalities are averaged, or neither"
         where = None if place is None else place.numpy()
@@ -86,6 +86,11 @@ def hold(clips: Clips, device: torch.device, seconds: Seconds | None = None, dty
 
 def _moved(array: NDArray[Any], device: torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+
+def _rows(part: Tensor, index: Tensor) -> Tensor:
+    """(..., dim) from (clips, dim) and an index (...): in half the time of indexing with it."""
+    return part.index_select(0, index.reshape(-1)).view(*index.shape, -1)
 
 
 def everything(data: Pool, classes: ClassText) -> Training:

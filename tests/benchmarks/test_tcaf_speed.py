@@ -104,7 +104,7 @@ def evaluation(loop, validation) -> float:
 
 def gathering(loop) -> float:
     start = time.perf_counter()
-    list(loop._batches())
+    list(loop.sequences())
     return time.perf_counter() - start
 
 
@@ -132,7 +132,7 @@ def test_step_and_epoch_beside_a_plain_module(setting, request, benchmark, capsy
         shares.append(gathering(loop) / STEPS / ours)
     benchmark.extra_info.update(step=median(steps), epoch=median(epochs), collation=median(shares))
     benchmark.pedantic(loop.epoch, rounds=1)
-    layouts = ", packed ".join(filled(batch) for batch in (batches[0], next(loop._batches())))
+    layouts = ", packed ".join(filled(batch) for batch in (batches[0], next(loop.sequences())))
     with capsys.disabled():
         where = f"{DEVICE}, {torch.get_num_threads()} thread"
         print(f"\nTCaF, UCF {request.node.callspec.id} sizes, batch 64, {where}: plain step {1e3 * median(floors):.0f} ms")
