@@ -1,0 +1,125 @@
+"""Run all tests and benchmarks of a GPU in one call, and write the figures: python tests/on_gpu.py --out leaderboards/benchmarks.
+
+On a machine without one, `--device cpu --rehearse` goes through the same with little of everything.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from avgzsl_bench import benchmarking, config, datasets, plugins, provenance, runner
+from avgzsl_bench.files import write_whole
+from avgzsl_bench.precision import PRECISIONS, products
+
+SEEDS = 5
+REHEARSED = ("ale", "devise")
+METHODS = ("avca", "kda", "cjme", "avgzslnet", "ale", "tcaf", "f_vaegan_d2")
+STACKED = ("avca", "kda", "cjme", "avgzslnet")  # of which five seeds may cost 1.5 times one
+TABLES = [(name, preset) for name in ("ucf", "vggsound", "activitynet") for preset in ("main", "cls")]  # Tables 1 and 2 of KDA
+EFFECT = ("kda", "avca", "devise")  # of the precisions on HM
+HALVES = 2  # stage 2 trains at most as long as stage 1
+
+
+def main() -> None:
+    """Everything, in the order of what is wanted most."""
+    wanted = argparse.ArgumentParser(description=__doc__)
+    wanted.add_argument("--out", type=Path, default=Path("leaderboards/benchmarks"))
+    wanted.add_argument("--device", default="cuda")
+    wanted.add_argument("--rehearse", action="store_true", help="two methods and few rounds, to try the script")
+    given = wanted.parse_args()
+    device = runner.choose_device(given.device)
+    name = provenance.describe_device(device)["name"]
+    about = {"synthetic": True, "environment": provenance.environment(device), "rehearsal": given.rehearse}
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    for part, make in (("steps", _steps), ("tables", _tables), ("precision", _precision), ("tests", _tests)):
+        start = time.perf_counter()
+        found = make(device, given.rehearse)
+        write_whole(given.out / f"{part}-{slug}.json", json.dumps({**about, part: found}, indent=1) + "\n")
+        print(f"{part}: {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def _measured(method: str, dataset: str, features: str, device: torch.device, rehearse: bool) -> benchmarking.Bench:
+    rounds, steps = (1, 2) if rehearse else (5, 20)
+    precision = PRECISIONS["float32"]
+    return benchmarking.measure(
+        method, dataset, features, device=device, precision=precision, runs=SEEDS, rounds=rounds, steps=steps
+    )
+
+
+def _steps(device: torch.device, rehearse: bool) -> dict[str, Any]:
+    """Steps at UCF's published sizes, and the two bars of a GPU."""
+    made = {}
+    for method in REHEARSED if rehearse else METHODS:
+        found = _measured(method, "ucf", "main", device, rehearse)
+        lanes = {lane.name: median(lane.milliseconds) for lane in found.lanes}
+        best = lanes.get("loop as a CUDA graph", lanes["loop"])
+        bars = {"five_stacked_to_one": lanes["stacked"] / best, "plain_to_best": lanes["plain eager"] / best}
+        made[method] = {**found.as_dict(), "bars": bars}
+        wanted = " (at most 1.5 wanted)" if method in STACKED and device.type == "cuda" else ""
+        said = f"{SEEDS} stacked / one {bars['five_stacked_to_one']:.2f}{wanted}, plain eager / best {bars['plain_to_best']:.2f}"
+        print(f"{method}: {said}; ms: " + ", ".join(f"{way} {value:.3g}" for way, value in lanes.items()), flush=True)
+    return made
+
+
+def _tables(device: torch.device, rehearse: bool) -> dict[str, Any]:
+    """What Tables 1 and 2 with five seeds would take, from measured steps: both stages whole, and a scoring every epoch."""
+    seconds: dict[str, float] = {}
+    learned = [name for name in plugins.names("methods") if plugins.load("methods", name).turns]
+    for method in REHEARSED if rehearse else learned:
+        for dataset, preset in TABLES[:1] if rehearse else TABLES:
+            if "temporal" in plugins.load("methods", method).needs and not datasets.get(dataset).features["selavi"].seconds:
+                continue
+            rounds, steps = (1, 1) if rehearse else (2, 5)
+            found = benchmarking.measure(
+                method, dataset, preset, device=device, precision=PRECISIONS["float32"], runs=SEEDS, rounds=rounds, steps=steps
+            )
+            (chosen,) = config.resolve(method, dataset, features=preset)
+            epochs = chosen.settings["epochs"]
+            lanes = {lane.name: median(lane.milliseconds) for lane in found.lanes}
+            each = min(lanes["stacked"], SEEDS * lanes["loop"])
+            scored = SEEDS * found.scoring_milliseconds * epochs / chosen.settings["score_every"]
+            seconds[f"{method} {dataset} {preset}"] = (HALVES * epochs * found.batches_per_epoch * each + scored) / 1e3
+    whole = sum(seconds.values())
+    print(f"Tables 1 and 2 with {SEEDS} seeds, extrapolated: {whole / 60:.0f} minutes on {device}", flush=True)
+    return {"seconds": seconds, "minutes": whole / 60, "extrapolated": True}
+
+
+def _precision(device: torch.device, rehearse: bool) -> dict[str, Any]:
+    """HM on demo by precision: mean over seeds and half its 95 % t interval."""
+    from scipy import stats
+
+    import avgzsl_bench
+
+    names = ["float32", "bf16", "float64", *(["tf32"] if device.type == "cuda" else [])]
+    made: dict[str, dict[str, list[float]]] = {}
+    for method in EFFECT[-1:] if rehearse else EFFECT:
+        for precision in names:
+            how = {"seeds": 2 if rehearse else SEEDS, "out": Path("runs/precision"), "device": str(device)}
+            found = avgzsl_bench.run(method, "demo", precision=precision, **how)
+            values = torch.tensor([record["metrics"]["harmonic_mean"] for record in found], dtype=torch.float64)
+            half = float(stats.t.ppf(0.975, len(values) - 1)) * values.std().item() / len(values) ** 0.5
+            made.setdefault(method, {})[precision] = [values.mean().item(), half]
+            print(f"{method} {precision}: HM {100 * values.mean():.2f} ± {100 * half:.2f}", flush=True)
+    return made
+
+
+def _tests(device: torch.device, rehearse: bool) -> dict[str, Any]:
+    """The tests that need a GPU."""
+    file = Path(__file__).with_name("test_cuda.py")
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", str(file)], capture_output=True, text=True)
+    last = done.stdout.strip().splitlines()[-1]
+    print(last, flush=True)
+    return {"returncode": done.returncode, "said": last}
+
+
+if __name__ == "__main__":
+    with products(False):
+        main()
