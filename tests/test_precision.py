@@ -86,6 +86,19 @@ def test_another_precision_is_another_row_that_says_so(avgzsl, tmp_path):
     assert "precision=bf16" in out
 
 
+def test_status_finds_runs_of_a_precision(avgzsl, tmp_path):
+    one(tmp_path, precision="bf16")
+    sets = [word for key, value in QUICK.items() for word in ("--set", f"{key}={value}")]
+    asked = ("status", "-m", "devise", "-d", "demo", *sets, "--out", tmp_path, "--json")
+    _, plain, _ = avgzsl(*asked)
+    _, own, _ = avgzsl(*asked, "--precision", "bf16")
+    assert "avgzsl run" in plain
+    assert "--precision" not in plain
+    assert "avgzsl run" not in own
+    _, lacking, _ = avgzsl(*asked, "--precision", "bf16", "--seeds", 2)
+    assert "--precision bf16" in lacking, "the command that makes what is missing names it, too"
+
+
 def test_float64_changes_little(tmp_path):
     values = [one(tmp_path, precision=precision)["metrics"]["zero_shot"] for precision in ("float32", "float64")]
     assert values[0] == pytest.approx(values[1], abs=0.02)

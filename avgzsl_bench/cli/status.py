@@ -81,6 +81,7 @@ def command(
     seeds: _choices.SeedsIfAny = None,
     set_: _choices.Settings = None,
     search: _choices.Search = None,
+    precision: _choices.Precision = "float32",
     out: _choices.Out = Path("runs"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -90,6 +91,7 @@ def command(
     """
     own = {"features": features, "split": split, "aspects": aspects, "prompts": prompts, "combine": combine}
     own |= {"rules": rules if rules != "corrected" else "", "selection": selection if selection != "validation" else ""}
+    own["precision"] = precision if precision != "float32" else ""
     shared = {"text": text if text != NAMES else "", "set": set_, "seeds": seeds, "out": out if out != Path("runs") else ""}
     if reproduction:
         stray = [f"--{key}" for key, value in {**own, "method": method, "search": search}.items() if value]
@@ -120,7 +122,15 @@ def _of_grid(
     settings = config.parse([*(flags["set"] or []), *combine])
     grid = {key: values.split(",") for key, values in config.parse(flags["search"] or [], "--search").items()}
     texts = choose(flags["text"] or NAMES, flags["aspects"], flags["prompts"])
-    how = texts, flags["rules"] or "corrected", flags["selection"] or "validation", flags["seeds"] or 1, settings, grid
+    how = (
+        texts,
+        flags["rules"] or "corrected",
+        flags["selection"] or "validation",
+        flags["seeds"] or 1,
+        settings,
+        grid,
+        flags["precision"] or "float32",
+    )
     wanted = list(product(dict.fromkeys(data), dict.fromkeys(encoders), dict.fromkeys(features), dict.fromkeys(methods)))
     jobs = [_resolved(m, d, e, f, flags["split"], *how) for d, e, f, m in wanted]
     if all(isinstance(job, AvgzslError) for job in jobs):
