@@ -18,7 +18,8 @@ from avgzsl_bench.testing.subject import Subject
 QUICK = {"epochs": 3, "batches_per_epoch": 4, "batch_size": 16}
 GENERATIVE = {"score_every": 2, "synthetic_per_class": 5, "classifier_epochs": 3, "classifier_batch_size": 200}
 TRAINED = [name for name in plugins.names("methods") if plugins.load("methods", name).turns]
-TOLERANCE = 1e-9  # in float64
+TOLERANCE = 1e-9  # in float64, of losses and metrics
+WEIGHTS = 1e-8  # Adam divides by slopes, and where they are small it enlarges their rounding
 
 
 def settings_of(name):
@@ -49,8 +50,8 @@ def assert_same(alone, together):
         assert one["metrics"]["harmonic_mean"] == pytest.approx(other["metrics"]["harmonic_mean"], abs=TOLERANCE)
         for name, part in weights.items():
             # a bias before a batch norm cancels: its slope is rounding, which Adam scales up and the running mean follows
-            allowed = 1e-6 if name.endswith(("bias", "running_mean")) else TOLERANCE
-            torch.testing.assert_close(weights_too[name], part, rtol=TOLERANCE, atol=allowed, msg=name)
+            allowed = 1e-6 if name.endswith(("bias", "running_mean")) else WEIGHTS
+            torch.testing.assert_close(weights_too[name], part, rtol=WEIGHTS, atol=allowed, msg=name)
         for name, part in decided.items():  # scores are kept in float32
             torch.testing.assert_close(decided_too[name].double(), part.double(), rtol=1e-6, atol=1e-6, msg=name)
 
