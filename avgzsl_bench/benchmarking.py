@@ -16,7 +16,7 @@ from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.precision import Precision
 from avgzsl_bench.training import Loop, Trainer
 
-STAGE_1_CLIPS = {"ucf": 3174, "activitynet": 9204, "vggsound": 54_000}  # the last from its whole, by classes
+STAGE_1_CLIPS = {"ucf": 3174, "activitynet": 9204, "vggsound": 70_351}
 CLIPS_PER_CLASS = 100  # of other data sets
 TEXT = {"clip_clap": 1536}  # width of the class text, by features; word2vec's elsewhere
 WORD2VEC = 300
