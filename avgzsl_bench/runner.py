@@ -51,7 +51,7 @@ class Options:
 def run_job(job: Sequence[RunConfig], options: Options) -> Iterator[JobState]:
     """Do what is missing of one job, side by side; a run that fails leaves failure.json and does not stop the others."""
     device = choose_device(options.device)
-    if device.index is not None:
+    if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)  # where streams and graphs are made
     precision = precisions.precision(job[0].precision, device)
     material = identity.Material(job[0])
@@ -89,14 +89,14 @@ def _state(planned: identity.Plan, outcome: Path | Exception) -> JobState:
 @contextmanager
 def _deterministic(wanted: bool) -> Iterator[None]:
     """Only algorithms that give the same bits every time, where asked for; what has none raises an error."""
-    before = torch.are_deterministic_algorithms_enabled()
+    before, only_warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     if wanted:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.use_deterministic_algorithms(before, warn_only=only_warned)
 
 
 def choose_device(name: str) -> torch.device:

@@ -86,6 +86,18 @@ def test_another_precision_is_another_row_that_says_so(avgzsl, tmp_path):
     assert "precision=bf16" in out
 
 
+def test_compare_and_submit_know_precisions(avgzsl, tmp_path):
+    ids = [one(tmp_path, precision=precision)["setting_id"] for precision in ("float32", "bf16")]
+    code, out, err = avgzsl("compare", *ids, "--records", tmp_path)
+    assert code == 0, err
+    assert "Computed otherwise: precision float32 (A) and bf16 (B)." in out
+    said = [line for line in out.splitlines() if "precision bf16 ·" in line]
+    assert len(said) == 1
+    _, out, _ = avgzsl("submit", "check", tmp_path)
+    faults = [line.partition("record.json: ")[2] for line in out.splitlines() if "record.json: " in line]
+    assert all(fault.startswith("environment.code.") for fault in faults), "at most that the code is not committed"
+
+
 def test_status_finds_runs_of_a_precision(avgzsl, tmp_path):
     one(tmp_path, precision="bf16")
     sets = [word for key, value in QUICK.items() for word in ("--set", f"{key}={value}")]
@@ -116,6 +128,11 @@ def test_deterministic_algorithms_are_recorded_and_undone(tmp_path):
     assert not torch.are_deterministic_algorithms_enabled()
     (state,) = runner.run_job(job, runner.Options(tmp_path / "c", "cpu"))
     assert json.loads(state.record.read_text())["environment"]["flags"]["deterministic_algorithms"] is False
+
+
+def test_a_numbered_cpu_is_a_cpu(tmp_path):
+    (record,) = run("devise", "demo", settings=QUICK, out=tmp_path, device="cpu:0")
+    assert record["environment"]["device"]["type"] == "cpu"
 
 
 def test_the_python_api_refuses_it_too():
