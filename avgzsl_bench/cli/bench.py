@@ -60,12 +60,12 @@ def command(
     typer.echo(f"scoring all clips once: {found.scoring_milliseconds:.3g} ms")
 
 
-COLUMNS = ("way", "ms a step", "range", "to plain", "range", "ms a run", "epochs/min", "MiB")
+COLUMNS = ("way", "ms", "range", "ratio", "range", "ms/run", "epochs/min", "MiB")
 
 
 def _table(found: "Bench") -> Section:
     rows = [_row(lane, found.batches_per_epoch) for lane in found.lanes]
-    return Section("Medians over rounds, in each of which every way takes its turn; MiB at the peak", rows, COLUMNS)
+    return Section("A step: medians over rounds of all ways in turn; ratio to plain eager; peak memory", rows, COLUMNS)
 
 
 def _row(lane: "Lane", batches: int) -> tuple[str, ...]:
@@ -73,8 +73,17 @@ def _row(lane: "Lane", batches: int) -> tuple[str, ...]:
 
     name = f"{lane.name} ({lane.runs} runs)" if lane.runs > 1 else lane.name
     each = median(lane.milliseconds) / lane.runs
-    figures = [cell for values in (lane.milliseconds, lane.ratios) for cell in (f"{median(values):.3g}", _range(values))]
-    return name, *figures, f"{each:.3g}", f"{60_000 / (each * batches):.3g}", f"{lane.peak_bytes / 2**20:.0f}"
+    times, ratios = lane.milliseconds, lane.ratios
+    ratio = f"{median(ratios):.2f}", f"{min(ratios):.2f}–{max(ratios):.2f}"
+    return (
+        name,
+        f"{median(times):.3g}",
+        _range(times),
+        *ratio,
+        f"{each:.3g}",
+        f"{60_000 / (each * batches):.3g}",
+        f"{lane.peak_bytes / 2**20:.0f}",
+    )
 
 
 def _range(values: Sequence[float]) -> str:
