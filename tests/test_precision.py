@@ -93,8 +93,10 @@ def test_compare_and_submit_know_precisions(avgzsl, tmp_path):
     assert "Computed otherwise: precision float32 (A) and bf16 (B)." in out
     said = [line for line in out.splitlines() if "precision bf16 ·" in line]
     assert len(said) == 1
-    _, out, _ = avgzsl("submit", "check", tmp_path)
-    faults = [line.partition("record.json: ")[2] for line in out.splitlines() if "record.json: " in line]
+    _, out, _ = avgzsl("submit", "check", tmp_path, "--json")
+    found = json.loads(out)
+    assert len(found) == 2
+    faults = [fault for verdict in found for fault in verdict["faults"]]
     assert all(fault.startswith("environment.code.") for fault in faults), "at most that the code is not committed"
 
 
