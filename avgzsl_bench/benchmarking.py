@@ -1,6 +1,5 @@
 """How fast a method trains on this device, beside a plain eager module on the same synthetic clips in the same minutes."""
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -14,6 +13,8 @@ from avgzsl_bench import batches, config, datasets, layers, plugins, scoring, tr
 from avgzsl_bench.contracts import Batch, ClassText, Clips, Method, Shapes, Tokens
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.precision import Precision
+from avgzsl_bench.recording import wait_for
+from avgzsl_bench.runner import peaks
 from avgzsl_bench.training import Loop, Trainer
 
 STAGE_1_CLIPS = {"ucf": 3174, "activitynet": 9204, "vggsound": 70_351}
@@ -222,15 +223,11 @@ def _sequences(rng: np.random.Generator, tokens: NDArray[np.float64], width: int
 
 
 def _seconds(work: Callable[[], Any], device: torch.device) -> float:
-    start = _now(device)
+    wait_for(device)
+    start = time.perf_counter()
     work()
-    return _now(device) - start
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
+    wait_for(device)
+    return time.perf_counter() - start
 
 
 def _reset_peak(device: torch.device) -> None:
@@ -239,10 +236,5 @@ def _reset_peak(device: torch.device) -> None:
 
 
 def _peak(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    try:
-        import resource
-    except ImportError:  # not a POSIX system
-        return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    found = peaks(device)
+    return found["peak_device_bytes"] or found["peak_host_bytes"]

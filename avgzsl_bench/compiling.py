@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 
+from avgzsl_bench.recording import WARM_UP, wait_for
 from avgzsl_bench.training import Loop, Trainer, build
 
 log = logging.getLogger(__name__)
@@ -14,7 +15,7 @@ log = logging.getLogger(__name__)
 WORTH_SECONDS = 1800.0  # that the steps of stage 1 would take without it
 GAIN = 0.9  # the compiled step must take at most this share of the plain one
 FEWEST_ROUNDS = 2000  # a shorter run is not even tried
-ROUNDS = 3  # timed of each, after one that is not
+ROUNDS = WARM_UP + 3  # timed of each, after one that is not; on a GPU the last are replays
 
 
 def pays(trainer: Trainer) -> bool:
@@ -57,8 +58,7 @@ def _timed(step: Callable[[], None], device: torch.device, times: list[float]) -
     def timed() -> None:
         start = time.perf_counter()
         step()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        wait_for(device)
         times.append(time.perf_counter() - start)
 
     return timed

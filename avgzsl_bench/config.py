@@ -56,7 +56,7 @@ class RunConfig:
     selection: str = "validation"
     seed: int = 0
     search: tuple[dict[str, Any], ...] = ()  # one dict of settings a candidate
-    precision: str = "float32"
+    precision: str = precisions.USUAL
 
     @property
     def form(self) -> str:
@@ -76,7 +76,7 @@ def resolve(
     seeds: int | Sequence[int] = 1,
     settings: Mapping[str, Any] | None = None,
     search: Mapping[str, Sequence[Any]] | None = None,
-    precision: str = "float32",
+    precision: str = precisions.USUAL,
 ) -> tuple[RunConfig, ...]:
     """One job: the configurations of one setting, one a seed.
 

@@ -14,6 +14,7 @@ import torch
 from avgzsl_bench import compiling, scoring, stacking
 from avgzsl_bench.batches import batch_of, draw
 from avgzsl_bench.contracts import Batch, ClassText, Method, Training
+from avgzsl_bench.recording import wait_for
 from avgzsl_bench.sequences import Limits
 from avgzsl_bench.training import Loop, Trainer, build
 
@@ -66,15 +67,15 @@ class _Run(Generic[Key, Result]):
 class Lockstep:
     """Computes runs, at most `width` at once; how many fit the memory is found out. `forced`: also where that does not pay."""
 
-    def __init__(self, width: int, forced: bool = True, compile_: str = "off", record: bool = True) -> None:
+    def __init__(self, width: int, forced: bool, compile_: str) -> None:
         self.width = width
         self.forced = forced
         self.compile = compile_
-        self.record = record
         self.loops: dict[tuple[int, ...], Loop] = {}
         self.fresh: dict[tuple[int, ...], list[dict[str, Any]]] = {}  # states from before the first epoch of a stack
         self.verdicts: dict[tuple[object, ...], str] = {}
         self.decided: dict[tuple[object, ...], bool] = {}
+        self.short = False  # whether the memory was once full: then one loop is kept at a time
 
     def results(self, runs: Mapping[Key, Steps[Result]]) -> Iterator[tuple[Key, Result | Exception]]:
         """Every run's result or error, as each ends. The first goes on until it ends, and takes along whatever is alike."""
@@ -146,7 +147,7 @@ class Lockstep:
         if failure and self._can_begin_again(works):
             del values
             return self._fewer(works, failure.with_traceback(None))  # whose frames hold the memory that is wanted
-        _wait(works[0])
+        wait_for(_device(works[0]))
         share = (time.perf_counter() - start) / len(works)
         return [Outcome(value, share, len(works)) for value in values]
 
@@ -157,6 +158,7 @@ class Lockstep:
         """The same from where it began, with fewer at once from now on: half of what did not fit the memory, else one."""
         full = isinstance(error, torch.OutOfMemoryError)
         self.width = len(works) // 2 if full else 1
+        self.short = self.short or full
         said = "do not fit the memory of the device" if full else f"cannot be computed together ({error})"
         log.warning("warning: %d runs at once %s; going on with %d", len(works), said, self.width)
         if isinstance(works[0], Trainer):
@@ -174,11 +176,11 @@ class Lockstep:
         key = _ids(trainers)
         if key not in self.loops:
             self._compiled(trainers[0])
-            for old in [old for old in self.loops if set(old) & set(key)]:
+            for old in [old for old in self.loops if self.short or set(old) & set(key)]:
                 self._drop(old)
             if len(trainers) > 1:
                 self.fresh[key] = [trainer.state_dict() for trainer in trainers]
-            self.loops[key] = Loop(trainers, self.record)
+            self.loops[key] = Loop(trainers)
         losses = self.loops[key].epoch()
         self.fresh.pop(key, None)
         return losses
@@ -223,8 +225,7 @@ class Lockstep:
 
     def _verdict(self, one: Trainer, other: Trainer) -> str:
         """What stacking would change, found out once for a kind of method and for the settings that differ."""
-        varying = tuple(n for n in type(one.method.settings).model_fields if _differ(one.method, other.method, n))
-        key = (type(one.method), varying)
+        key = (type(one.method), *stacking.differing([one.method, other.method]))
         if key not in self.verdicts:
             methods = [
                 build(type(t.method), t.method.settings, t.method.shapes, _device(t), "check", i)
@@ -238,29 +239,12 @@ class Lockstep:
         return self.verdicts[key]
 
 
-def alone(steps: Steps[Result]) -> Result:
-    """The result of one run by itself."""
-    ((_, result),) = Lockstep(1).results({0: steps})
-    if isinstance(result, Exception):
-        raise result
-    return result
-
-
 def _ids(works: Sequence[Any]) -> tuple[int, ...]:
     return tuple(id(work) for work in works)
 
 
-def _differ(one: Method, other: Method, name: str) -> bool:
-    return bool(getattr(one.settings, name) != getattr(other.settings, name))
-
-
 def _device(work: Work) -> torch.device:
     return work.data.label.device if isinstance(work, Trainer) else work.classes.vectors.device
-
-
-def _wait(work: Work) -> None:
-    if _device(work).type == "cuda":
-        torch.cuda.synchronize(_device(work))
 
 
 def _sample(trainer: Trainer, number: int) -> Batch:

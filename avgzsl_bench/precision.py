@@ -17,8 +17,9 @@ class Precision(NamedTuple):
     tf32: bool = False  # products of float32 matrices with ten bits of mantissa, in training and scoring
 
 
+USUAL = "float32"
 PRECISIONS = {
-    "float32": Precision(torch.float32),
+    USUAL: Precision(torch.float32),
     "float64": Precision(torch.float64),
     "tf32": Precision(torch.float32, tf32=True),
     "bf16": Precision(torch.float32, torch.bfloat16),

@@ -10,6 +10,12 @@ log = logging.getLogger(__name__)
 WARM_UP = 3  # real calls before the recording, in which torch and its libraries set up what cannot be recorded
 
 
+def wait_for(device: torch.device) -> None:
+    """Until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 class Recorded:
     """A function without arguments whose work is the same GPU kernels on the same memory every time.
 
@@ -20,6 +26,7 @@ class Recorded:
         self.function = function
         self.calls = 0
         self.graph: torch.cuda.CUDAGraph | None = None
+        self.stream = torch.cuda.Stream()  # one, since memory that was used on a stream is kept for it
 
     def __call__(self) -> None:
         """Do the work once."""
@@ -36,17 +43,18 @@ class Recorded:
 
     def _beside(self) -> None:
         """A call on a stream of its own, as recording asks for."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
             self.function()
-        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.current_stream().wait_stream(self.stream)
 
     def _record(self) -> None:
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
                 self.function()  # records, and computes nothing
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             torch.cuda.synchronize()
             said = str(error).partition("\n")[0]

@@ -71,7 +71,7 @@ def run_job(job: Sequence[RunConfig], options: Options) -> Iterator[JobState]:
     runs = {run_id: _run(planned, protocol, material.splits, device) for run_id, planned in todo.items()}
     width = options.stack or len(job) * max(1, len(job[0].search))  # searched settings are stacked, too
     with precisions.products(precision.tf32), _deterministic(options.deterministic):
-        for run_id, outcome in Lockstep(width, bool(options.stack), options.compile).results(runs):
+        for run_id, outcome in Lockstep(width, forced=bool(options.stack), compile_=options.compile).results(runs):
             yield _state(todo[run_id], outcome)
 
 
@@ -230,12 +230,13 @@ def make_record(
         "selection": evaluation.selection,
         "metrics": evaluation.metrics,
         "per_class": evaluation.per_class,
-        "cost": {**evaluation.cost, **_peaks(device)},
+        "cost": {**evaluation.cost, **peaks(device)},
         "environment": environment,
     }
 
 
-def _peaks(device: torch.device) -> dict[str, int]:
+def peaks(device: torch.device) -> dict[str, int]:
+    """The most memory so far: of this process on the host, and of what it holds on a GPU."""
     try:
         import resource
 
@@ -302,7 +303,7 @@ def run(
     seeds: int | Sequence[int] = 1,
     settings: Mapping[str, Any] | None = None,
     search: Mapping[str, Sequence[Any]] | None = None,
-    precision: str = "float32",
+    precision: str = precisions.USUAL,
     out: str | Path = "runs",
     device: str = "auto",
     stack: int = 0,

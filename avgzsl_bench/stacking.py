@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
@@ -38,7 +37,7 @@ class Stack:
             for name, stacked in self.buffers.items():
                 owner, _, own = name.rpartition(".")
                 method.get_submodule(owner)._buffers[own] = stacked[place]
-        self.shared, self.varying = _settings(methods)
+        self.varying = _varying(methods)
 
     def losses(self, batch: Batch, classes: ClassText, turn: str) -> dict[str, Tensor]:
         """The terms of every copy, (copies,) each; the parts of `batch` are (copies, ...), those of `classes` common."""
@@ -46,15 +45,15 @@ class Stack:
         def of_one(
             parameters: dict[str, Tensor], buffers: dict[str, Tensor], varying: dict[str, Tensor], own: Batch
         ) -> dict[str, Tensor]:
-            self.base.settings = self.shared.model_copy(update=varying)
+            self.base.settings = shared.model_copy(update=varying)
             terms: dict[str, Tensor] = functional_call(self.base, (parameters, buffers), (own, classes, turn))
             return terms
 
-        before = self.base.settings
+        shared = self.base.settings
         try:
             terms: dict[str, Tensor] = vmap(of_one)(self.parameters, self.buffers, self.varying, batch)
         finally:
-            self.base.settings = before
+            self.base.settings = shared
         return terms
 
     def zero_grad(self) -> None:
@@ -78,13 +77,17 @@ class Stack:
                 module._buffers.update({name: buffer.clone() for name, buffer in module._buffers.items() if buffer is not None})
 
 
-def _settings(methods: Sequence[Method]) -> tuple[BaseModel, dict[str, Tensor]]:
-    """The settings that all share, and those that differ, which are plain numbers: (copies,) each."""
-    first = methods[0].settings
-    names = [name for name in type(first).model_fields if any(getattr(m.settings, name) != getattr(first, name) for m in methods)]
+def differing(methods: Sequence[Method]) -> list[str]:
+    """The settings in which some methods of one kind differ."""
+    first, *others = (method.settings for method in methods)
+    return [name for name in type(first).model_fields if any(getattr(other, name) != getattr(first, name) for other in others)]
+
+
+def _varying(methods: Sequence[Method]) -> dict[str, Tensor]:
+    """The settings that a method reads and that differ, which are plain numbers: (copies,) each."""
     parameter = next(methods[0].parameters())
-    columns = {name: [getattr(method.settings, name) for method in methods] for name in names if name not in LOOP_FIELDS}
-    return first, {name: torch.tensor(column, dtype=parameter.dtype, device=parameter.device) for name, column in columns.items()}
+    names = [name for name in differing(methods) if name not in LOOP_FIELDS]
+    return {name: parameter.new_tensor([getattr(method.settings, name) for method in methods]) for name in names}
 
 
 def collate(batches: Sequence[Batch]) -> Batch:
@@ -93,14 +96,9 @@ def collate(batches: Sequence[Batch]) -> Batch:
         return batches[0]
     columns = {name: [getattr(batch, name) for batch in batches] for name in Batch._fields}
     packings = columns.pop("packing")
-    if packings[0]:
-        columns_of_packing = zip(*packings, strict=True)
-        return Batch(**_stacked_all(columns), packing=Packing(*(_stacked(column, -1) for column in columns_of_packing)))
-    return Batch(**_stacked_all(columns))
-
-
-def _stacked_all(columns: dict[str, list[Any]]) -> dict[str, Any]:
-    return {name: _stacked(column, 0) if isinstance(column[0], Tensor) else ABSENT for name, column in columns.items()}
+    packing = Packing(*(_stacked(column, -1) for column in zip(*packings, strict=True))) if packings[0] else ABSENT
+    parts = {name: _stacked(column, 0) for name, column in columns.items() if isinstance(column[0], Tensor)}
+    return Batch(**parts, packing=packing)
 
 
 def _stacked(parts: Sequence[Tensor], empty: int) -> Tensor:
@@ -121,16 +119,13 @@ def alike(one: Method, other: Method) -> bool:
         return False
     if one.settings == other.settings:
         return True
-    pairs = {name: (getattr(one.settings, name), getattr(other.settings, name)) for name in type(one.settings).model_fields}
-    differing = {name: pair for name, pair in pairs.items() if pair[0] != pair[1] and name not in LOOP_FIELDS}
-    numbers = all(isinstance(value, float) for pair in differing.values() for value in pair)
+    names = [name for name in differing([one, other]) if name not in LOOP_FIELDS]
+    numbers = all(isinstance(getattr(own.settings, name), float) for name in names for own in (one, other))
     return numbers and _structure(one) == _structure(other)
 
 
 def _tensors(method: Method) -> list[tuple[str, torch.Size, torch.dtype, bool]]:
-    return [
-        (name, part.shape, part.dtype, part.requires_grad) for name, part in [*method.named_parameters(), *method.named_buffers()]
-    ]
+    return [(name, part.shape, part.dtype, part.requires_grad) for name, part in _parts(method)]
 
 
 def _structure(method: Method) -> list[Any]:
@@ -173,7 +168,7 @@ def prepare(methods: Sequence[Method], keys: Sequence[Sequence[object]], trainin
     return rows
 
 
-TOLERANCE = 1e-9  # of the steepest gradient, in float64
+TOLERANCE = 1e-9  # in float64, of the steepest gradient; of a buffer, of its largest value or of one
 
 
 def check(methods: Sequence[Method], batches: Sequence[Batch], classes: ClassText) -> str:
@@ -185,15 +180,15 @@ def check(methods: Sequence[Method], batches: Sequence[Batch], classes: ClassTex
     classes = classes._replace(vectors=classes.vectors.double())
     for place, method in enumerate(methods):
         reseed(method.double().train(), "check", place)
-    fresh = [{name: part.detach().clone() for name, part in [*m.named_parameters(), *m.named_buffers()]} for m in methods]
-    turns = [turn for turn in dict.fromkeys(methods[0].turns)]
+    fresh = [{name: part.detach().clone() for name, part in _parts(method)} for method in methods]
+    turns = list(dict.fromkeys(methods[0].turns))
     alone = [[_outcome(method, batch, classes, turn) for turn in turns] for method, batch in zip(methods, batches, strict=True)]
     for method, values in zip(methods, fresh, strict=True):
-        for name, part in [*method.named_parameters(), *method.named_buffers()]:
+        for name, part in _parts(method):
             part.data.copy_(values[name])
     try:
         stack = Stack(methods)
-        together = [_outcome_of(stack, collate(batches), classes, turn) for turn in turns]
+        together = [_outcome(stack, collate(batches), classes, turn) for turn in turns]
     except (RuntimeError, TypeError, ValueError) as error:
         return "vmap does not run over its losses: " + str(error).strip().partition("\n")[0].partition(". ")[0]
     for number, turn in enumerate(turns):
@@ -212,34 +207,30 @@ def _is_float(part: Any) -> bool:
     return isinstance(part, Tensor) and part.is_floating_point()
 
 
-def _outcome(method: Method, batch: Batch, classes: ClassText, turn: str) -> dict[str, Tensor]:
-    """Gradients and buffers after the losses of one turn, by name."""
-    method.zero_grad()
-    terms = method(batch, classes, turn)
-    if terms and any(term.requires_grad for term in terms.values()):
-        torch.stack(list(terms.values())).sum().backward()
-    gradients = {name: part.grad for name, part in method.named_parameters() if part.grad is not None}
-    return {f"gradient of {name}": part for name, part in gradients.items()} | _copied(dict(method.named_buffers()))
+def _parts(method: Method) -> list[tuple[str, Tensor]]:
+    return [*method.named_parameters(), *method.named_buffers()]
 
 
-def _outcome_of(stack: Stack, batch: Batch, classes: ClassText, turn: str) -> dict[str, Tensor]:
-    stack.zero_grad()
-    terms = stack.losses(batch, classes, turn)
-    if terms and any(term.requires_grad for term in terms.values()):
-        torch.stack(list(terms.values())).sum().backward()
-    gradients = {name: part.grad for name, part in stack.parameters.items() if part.grad is not None}
-    return {f"gradient of {name}": part for name, part in gradients.items()} | _copied(stack.buffers)
-
-
-def _copied(buffers: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"buffer {name}": buffer.detach().clone() for name, buffer in buffers.items()}
+def _outcome(model: Method | Stack, batch: Batch, classes: ClassText, turn: str) -> dict[str, Tensor]:
+    """Gradients and buffers after the losses of one turn, by name; of a stack (copies, ...)."""
+    model.zero_grad()
+    terms = model.losses(batch, classes, turn)
+    if any(term.requires_grad for term in terms.values()):
+        torch.stack([term.sum() for term in terms.values()]).sum().backward()
+    if isinstance(model, Stack):
+        parameters, buffers = model.parameters, model.buffers
+    else:
+        parameters, buffers = dict[str, Tensor](model.named_parameters()), dict(model.named_buffers())
+    gradients = {f"gradient of {name}": part.grad for name, part in parameters.items() if part.grad is not None}
+    return gradients | {f"buffer {name}": buffer.detach().clone() for name, buffer in buffers.items()}
 
 
 def _difference(alone: dict[str, Tensor], together: dict[str, Tensor], turn: str) -> str:
     if alone.keys() != together.keys():
         return f"the {min(alone.keys() ^ together.keys())} is there in turn {turn!r} only alone, or only stacked"
-    scale = max([1.0, *(part.abs().max().item() for part in alone.values() if part.is_floating_point() and part.numel())])
+    steepest = max([part.abs().max().item() for name, part in alone.items() if name.startswith("gradient")], default=0.0)
     for name, part in alone.items():
+        scale = steepest if name.startswith("gradient") else max(1.0, part.abs().max().item() if part.numel() else 0.0)
         far = (together[name].double() - part.double()).abs().max().item() if part.numel() else 0.0
         if not far <= TOLERANCE * scale:
             return f"the {name} after turn {turn!r} is off by {far:.2g}"

@@ -45,8 +45,8 @@ class Trainer:
         self.autocast = autocast  # what products are computed in, where it is not the dtype of the features
         self.epochs = 0  # completed
         self.compiled: bool | None = None  # whether torch.compile is used; decided before the first step and kept
-        self.parts = method.parts() if method.turns else {}
-        self.optimisers = {turn: _adam(part, method.settings) for turn, part in self.parts.items()}
+        parts = method.parts() if method.turns else {}
+        self.optimisers = {turn: _adam(part, method.settings) for turn, part in parts.items()}
         drops = bool(self.optimisers) and method.settings.plateau_factor < 1
         self.schedules = {turn: _plateau(each, method.settings) for turn, each in self.optimisers.items()} if drops else {}
 

@@ -10,15 +10,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
-from avgzsl_bench import benchmarking, config, datasets, plugins, provenance, runner
+from avgzsl_bench import benchmarking, config, plugins, provenance, runner
 from avgzsl_bench.files import write_whole
 from avgzsl_bench.precision import PRECISIONS, products
+from avgzsl_bench.significance import t_half_width
 
 SEEDS = 5
 REHEARSED = ("ale", "devise")
@@ -47,19 +48,16 @@ def main() -> None:
         print(f"{part}: {time.perf_counter() - start:.0f} s", flush=True)
 
 
-def _measured(method: str, dataset: str, features: str, device: torch.device, rehearse: bool) -> benchmarking.Bench:
-    rounds, steps = (1, 2) if rehearse else (5, 20)
-    precision = PRECISIONS["float32"]
-    return benchmarking.measure(
-        method, dataset, features, device=device, precision=precision, runs=SEEDS, rounds=rounds, steps=steps
-    )
+def _measured(method: str, dataset: str, features: str, device: torch.device, rounds: int, steps: int) -> benchmarking.Bench:
+    counts = {"runs": SEEDS, "rounds": rounds, "steps": steps}
+    return benchmarking.measure(method, dataset, features, device=device, precision=PRECISIONS["float32"], **counts)
 
 
 def _steps(device: torch.device, rehearse: bool) -> dict[str, Any]:
     """Steps at UCF's published sizes, and the two bars of a GPU."""
     made = {}
     for method in REHEARSED if rehearse else METHODS:
-        found = _measured(method, "ucf", "main", device, rehearse)
+        found = _measured(method, "ucf", "main", device, *((1, 2) if rehearse else (5, 20)))
         lanes = {lane.name: median(lane.milliseconds) for lane in found.lanes}
         best = lanes.get("loop as a CUDA graph", lanes["loop"])
         bars = {"five_stacked_to_one": lanes["stacked"] / best, "loop_to_graph": lanes["loop"] / best}
@@ -77,12 +75,7 @@ def _tables(device: torch.device, rehearse: bool) -> dict[str, Any]:
     learned = [name for name in plugins.names("methods") if plugins.load("methods", name).turns]
     for method in REHEARSED if rehearse else learned:
         for dataset, preset in TABLES[:1] if rehearse else TABLES:
-            if "temporal" in plugins.load("methods", method).needs and not datasets.get(dataset).features["selavi"].seconds:
-                continue
-            rounds, steps = (1, 1) if rehearse else (2, 5)
-            found = benchmarking.measure(
-                method, dataset, preset, device=device, precision=PRECISIONS["float32"], runs=SEEDS, rounds=rounds, steps=steps
-            )
+            found = _measured(method, dataset, preset, device, *((1, 1) if rehearse else (2, 5)))
             (chosen,) = config.resolve(method, dataset, features=preset)
             epochs = chosen.settings["epochs"]
             lanes = {lane.name: median(lane.milliseconds) for lane in found.lanes}
@@ -102,20 +95,17 @@ def _precision(device: torch.device, rehearse: bool) -> dict[str, Any]:
 
 
 def _effects(device: torch.device, rehearse: bool, fresh: str) -> dict[str, Any]:
-    from scipy import stats
-
     import avgzsl_bench
 
     names = ["float32", "bf16", "float64", *(["tf32"] if device.type == "cuda" else [])]
-    made: dict[str, dict[str, list[float]]] = {}
+    made: dict[str, dict[str, tuple[float, float]]] = {}
     for method in EFFECT[-1:] if rehearse else EFFECT:
         for precision in names:
             how = {"seeds": 2 if rehearse else SEEDS, "out": Path(fresh), "device": str(device)}
             found = avgzsl_bench.run(method, "demo", precision=precision, **how)
-            values = torch.tensor([record["metrics"]["harmonic_mean"] for record in found], dtype=torch.float64)
-            half = float(stats.t.ppf(0.975, len(values) - 1)) * values.std().item() / len(values) ** 0.5
-            made.setdefault(method, {})[precision] = [values.mean().item(), half]
-            print(f"{method} {precision}: HM {100 * values.mean():.2f} ± {100 * half:.2f}", flush=True)
+            values = [record["metrics"]["harmonic_mean"] for record in found]
+            made.setdefault(method, {})[precision] = mean, half = fmean(values), t_half_width(values)
+            print(f"{method} {precision}: HM {100 * mean:.2f} ± {100 * half:.2f}", flush=True)
     return made
 
 

@@ -103,7 +103,7 @@ def test_a_stack_that_does_not_fit_is_cut(caplog):
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(min(1.0, 3 * need / whole))
     try:
-        steps = Lockstep(16)
+        steps = Lockstep(16, forced=True, compile_="off")
         outcomes = steps._outcomes(trainers("avca", 16))
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

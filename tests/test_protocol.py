@@ -6,9 +6,10 @@ import os
 import numpy as np
 import pytest
 import torch
+from alone import result_of
 from tables import CLASSES, write
 
-from avgzsl_bench import batches, config, datasets, identity, layers, lockstep, metrics, records, runner, training
+from avgzsl_bench import batches, config, datasets, identity, layers, metrics, records, runner, training
 from avgzsl_bench.contracts import Clips, Settings
 from avgzsl_bench.datasets._table import Table
 from avgzsl_bench.errors import AvgzslError
@@ -327,7 +328,7 @@ def test_a_diverged_loss_is_one_line(tmp_path):
 def judged(material, contract):
     """The evaluation of one run by itself."""
     data = (material.splits, material.vectors, material.shared)
-    return lockstep.alone(runner.GZSL(*data, contract.rules, PRECISIONS["float32"], contract.device).run(contract))
+    return result_of(runner.GZSL(*data, contract.rules, PRECISIONS["float32"], contract.device).run(contract))
 
 
 def test_reference_rules_use_the_published_grid_and_follow_the_training_score(tmp_path):

@@ -27,13 +27,13 @@ class Graph:
 class Machine:
     """Numbers of real calls, recordings and replays of one counter."""
 
-    def __init__(self, monkeypatch, refuses=False):
+    def __init__(self, monkeypatch, refuses=None):
         self.count, self.calls, self.recorded = 0, 0, None
 
         @contextmanager
         def graph(made):
             if refuses:
-                raise RuntimeError("operation not permitted when stream is capturing\nmore lines")
+                raise refuses
             self.recorded = made
             yield
             self.recorded = None
@@ -68,8 +68,18 @@ def test_every_call_is_done_once(monkeypatch, times):
     assert machine.calls == min(times, WARM_UP + 1), "what is recorded is not called any more"
 
 
+def test_a_full_memory_is_told_to_who_can_make_room(monkeypatch):
+    machine = Machine(monkeypatch, refuses=torch.OutOfMemoryError("CUDA out of memory"))
+    step = Recorded(machine.work)
+    for _ in range(WARM_UP):
+        step()
+    with pytest.raises(torch.OutOfMemoryError):
+        step()
+    assert machine.count == WARM_UP
+
+
 def test_what_cannot_be_recorded_goes_on_as_it_is(monkeypatch, caplog):
-    machine = Machine(monkeypatch, refuses=True)
+    machine = Machine(monkeypatch, refuses=RuntimeError("operation not permitted when stream is capturing\nmore lines"))
     step = Recorded(machine.work)
     for _ in range(WARM_UP + 5):
         step()

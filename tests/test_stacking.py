@@ -6,10 +6,12 @@ import weakref
 
 import pytest
 import torch
+from alone import result_of
 from safetensors.torch import load_file
 
-from avgzsl_bench import batches, config, lockstep, plugins, records, runner, scoring, stacking, training
+from avgzsl_bench import batches, config, plugins, records, runner, scoring, stacking, training
 from avgzsl_bench.hookspecs import hookimpl
+from avgzsl_bench.lockstep import Lockstep
 from avgzsl_bench.methods.devise import MEMBER as DEVISE
 from avgzsl_bench.methods.kda import MEMBER as KDA
 from avgzsl_bench.protocols import gzsl
@@ -174,7 +176,7 @@ def test_on_a_cpu_only_small_steps_are_stacked_unasked(name, at_once, tmp_path):
 
 
 def test_more_seeds_than_the_memory_holds_go_in_parts(tmp_path, caplog, monkeypatch):
-    alone = ends("devise", tmp_path / "1", 1, 5)
+    singly = ends("devise", tmp_path / "1", 1, 5)
     step = training.Loop._step
 
     def full(loop, turn, batch):
@@ -182,9 +184,18 @@ def test_more_seeds_than_the_memory_holds_go_in_parts(tmp_path, caplog, monkeypa
         if len(loop.trainers) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
+    kept, epochs = [], Lockstep._epochs
+
+    def watched(steps, trainers):
+        losses = epochs(steps, trainers)
+        kept.append(len(steps.loops))
+        return losses
+
+    monkeypatch.setattr(Lockstep, "_epochs", watched)
     monkeypatch.setattr(training.Loop, "_step", full)
     together = ends("devise", tmp_path / "5", 0, 5)
-    assert_same(alone, together)
+    assert max(kept) == 1, "two loops at a time might not fit"
+    assert_same(singly, together)
     assert "5 runs at once do not fit the memory of the device; going on with 2" in caplog.text
     assert {record["cost"]["runs_at_once"] for record, *_ in together} <= {1, 2}
     assert max(record["cost"]["runs_at_once"] for record, *_ in together) == 2
@@ -266,14 +277,14 @@ def test_a_run_by_itself_needs_no_company():
         yield from ()
         return "done"
 
-    assert lockstep.alone(steps()) == "done"
+    assert result_of(steps()) == "done"
 
     def fails():
         yield from ()
         raise ValueError("so")
 
     with pytest.raises(ValueError, match="so"):
-        lockstep.alone(fails())
+        result_of(fails())
 
 
 @pytest.mark.parametrize("stack", [1, 3])

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from avgzsl_bench import significance
+from avgzsl_bench import precision, significance
 from avgzsl_bench.board.cells import METRICS, Cell, pooled
-from avgzsl_bench.board.measured import ELSEWHERE, USUAL_PRECISION, Group, short
+from avgzsl_bench.board.measured import ELSEWHERE, Group, short
 from avgzsl_bench.board.outcomes import outcomes
 from avgzsl_bench.errors import AvgzslError
 from avgzsl_bench.significance import Comparison, Interval, Outcomes, Resampled, Unit
@@ -175,7 +175,7 @@ def about(group: Group) -> str:
     """One setting in a line."""
     own, n = group.identity, len(group.records)
     parts = [own["method"], f"form {own['form']}", f"{own['encoder']} of {own['text']}", f"rules {own['rules']}"]
-    if own.get("precision", USUAL_PRECISION) != USUAL_PRECISION:
+    if own.get("precision", precision.USUAL) != precision.USUAL:
         parts.append(f"precision {own['precision']}")
     return " · ".join([*parts, f"setting {group.records[0]['setting_id']}", f"{n} run{'s' * (n > 1)}"])
 
@@ -190,7 +190,7 @@ def _cautions(groups: Sequence[Group]) -> Iterator[str]:
         if apart:
             said = _apart(first, second, [key for key in apart if key != "text_sha256"] or apart)
             yield f"DIFFERENT {what}: {said}. The board ranks within one {what} only, so this is a comparison and no rank."
-    if first.get("precision", USUAL_PRECISION) != second.get("precision", USUAL_PRECISION):
+    if first.get("precision", precision.USUAL) != second.get("precision", precision.USUAL):
         yield f"Computed otherwise: {_apart(first, second, ['precision'])}."
     for name, group in zip(NAMES, groups, strict=True):
         yield from (f"{name}: {said}" for said in _doubts(group))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from avgzsl_bench import config, plugins, published
+from avgzsl_bench import config, plugins, precision, published
 from avgzsl_bench.board import audit
 from avgzsl_bench.board.cells import METRICS, Row, pooled
 from avgzsl_bench.errors import AvgzslError
@@ -308,14 +308,11 @@ def _recipe(group: Group) -> published.Recipe | None:
         return None
 
 
-USUAL_PRECISION = "float32"
-
-
 def _changed(group: Group, facts: dict[str, Any], varying: set[str]) -> tuple[str, ...]:
     own = usual(group)
     settings = {key: value for key, value in group.settings.items() if not key.startswith("encoder.")}  # the section says those
     unusual = {key for key, value in settings.items() if own is not None and own.get(key) != value}
-    unusual |= {key for key in ("precision",) if facts.get(key, USUAL_PRECISION) != USUAL_PRECISION}
+    unusual |= {"precision"} if facts.get("precision", precision.USUAL) != precision.USUAL else set()
     return tuple(f"{key}={short(facts.get(key))}" for key in sorted(unusual | varying) if key in facts)
 
 

@@ -17,7 +17,9 @@ EPILOG = "Example: avgzsl bench --method devise --dataset demo --rounds 1"
 
 def command(
     method: Annotated[str, typer.Option("--method", "-m", help="Method.", autocompletion=_complete.methods)],
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Data set whose sizes are taken.")],
+    dataset: Annotated[
+        str, typer.Option("--dataset", "-d", help="Data set whose sizes are taken.", autocompletion=_complete.datasets)
+    ],
     features: Annotated[str | None, typer.Option(help="Feature set, or a short form such as main or cls.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs that are stacked in the last line.")] = 5,
     set_: _choices.Settings = None,

@@ -91,8 +91,10 @@ def _row(planned: "Plan") -> dict[str, Any]:
 
 
 def _planned(planned: "Plan") -> str:
+    from avgzsl_bench.precision import USUAL
+
     setting = planned.config
-    precision = {"precision": setting.precision} if setting.precision != "float32" else {}
+    precision = {"precision": setting.precision} if setting.precision != USUAL else {}
     chosen = {**setting.changed, **precision, **{f"encoder.{key}": value for key, value in setting.encoder_settings.items()}}
     changed = ", ".join(f"{key}={_shown(value)}" for key, value in chosen.items()) or "all settings at their defaults"
     tried = "; ".join(", ".join(f"{key}={_shown(value)}" for key, value in point.items()) for point in setting.search)

@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,7 @@ from avgzsl_bench.files import write_whole
 from avgzsl_bench.lockstep import Fitting, Outcome, Steps
 from avgzsl_bench.precision import Precision
 from avgzsl_bench.protocols._exams import Exam, Examiner, Stage
+from avgzsl_bench.recording import wait_for
 from avgzsl_bench.training import Trainer
 
 SAVING_SHARE = 20  # times as long as a checkpoint took, at least, until the next one
@@ -132,7 +133,7 @@ class _Session:
             losses = yield from self._train([trial.trainer for trial in open_])
             for trial, terms in zip(open_, losses, strict=True):
                 yield from self._judge(trial, terms, stage, exam)
-            self._save(1, {"trials": [trial.state_dict() for trial in trials]}, last=all(map(self._done, trials)))
+            self._save(1, lambda: {"trials": [trial.state_dict() for trial in trials]}, last=all(map(self._done, trials)))
         return [
             {**trial.best, "learning_rate_drops": [epoch for epoch in trial.drops if epoch < trial.best["epoch"]]}
             for trial in trials
@@ -195,7 +196,7 @@ class _Session:
             elif not exam and epoch in chosen["learning_rate_drops"]:
                 trainer.drop()
             self._report(2, chosen["candidate"], trainer, chosen["epoch"], losses, value)
-            self._save(2, {"trainer": trainer.state_dict()}, last=epoch == chosen["epoch"])
+            self._save(2, lambda: {"trainer": trainer.state_dict()}, last=epoch == chosen["epoch"])
         if not trainer.method.turns:
             self._report(2, chosen["candidate"], trainer, 0, {}, None)
         return trainer.method, stage
@@ -242,19 +243,18 @@ class _Session:
     def _timed(self, name: str) -> Iterator[None]:
         start = time.perf_counter()
         yield
-        if self.job.device.type == "cuda":
-            torch.cuda.synchronize(self.job.device)
+        wait_for(self.job.device)
         self.cost[name] += time.perf_counter() - start
 
     # checkpoints
 
-    def _save(self, stage: int, state: dict[str, Any], last: bool) -> None:
+    def _save(self, stage: int, state: Callable[[], dict[str, Any]], last: bool) -> None:
         """Write a checkpoint, unless that would take more than a small share of the time; the last epoch's is always written."""
         start = time.perf_counter()
         if not last and start - self.saved < SAVING_SHARE * self.saving:
             return
         buffer = io.BytesIO()
-        torch.save({"stage": stage, "cost": self.cost, **state}, buffer)
+        torch.save({"stage": stage, "cost": self.cost, **state()}, buffer)
         write_whole(self.checkpoint, buffer.getvalue())
         self.saved = time.perf_counter()
         self.saving = self.saved - start

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch import library as operators
 
 A, B = 0x045D9F3B, 0x2C1B3C6D  # multipliers of the scrambling
 ROWS, COLUMNS = 0x1E3779B1, 0x1B873593  # steps from row to row, and from column to column
@@ -162,10 +163,10 @@ def _declare(name: str, more: str, dtype: torch.dtype) -> None:
         found: Tensor = getattr(torch.ops.avgzsl, name)(keys.contiguous(), numbers, *others)
         return found, 0
 
-    torch.library.register_fake(f"avgzsl::{name}", shaped, lib=_LIBRARY)
-    torch.library.register_vmap(f"avgzsl::{name}", mapped, lib=_LIBRARY)
+    operators.register_fake(f"avgzsl::{name}", shaped, lib=_LIBRARY)
+    operators.register_vmap(f"avgzsl::{name}", mapped, lib=_LIBRARY)
 
 
-_LIBRARY = torch.library.Library("avgzsl", "DEF")
+_LIBRARY = operators.Library("avgzsl", "DEF")
 _declare("random_bits", "", torch.int32)
 _declare("dropout_mask", ", float rate", torch.float32)
