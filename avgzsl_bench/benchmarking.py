@@ -22,6 +22,8 @@ CLIPS_PER_CLASS = 100  # of other data sets
 TEXT = {"clip_clap": 1536}  # width of the class text, by features; word2vec's elsewhere
 WORD2VEC = 300
 SECONDS = (1, 20)  # clips of sequences: shortest and longest, 7 s in the mean, as UCF's
+ROUND = 1.0  # seconds of steps in a round, where no number is given; what an epoch costs once is then shared as in a run
+FEWEST, GATHERED = 4, 16  # steps of a round at least, and batches that those without a sampler take over and over
 
 
 class Lane(NamedTuple):
@@ -44,6 +46,7 @@ class Bench(NamedTuple):
     batch_size: int
     batches_per_epoch: int
     parameters: int
+    steps: int  # a round
     lanes: tuple[Lane, ...]
     scoring_milliseconds: float  # one `prepare` and the scores of as many clips
 
@@ -62,14 +65,16 @@ def measure(
     runs: int = 5,
     compiled: bool = False,
     rounds: int = 5,
-    steps: int = 4,
+    steps: int | None = None,
     settings: dict[str, Any] | None = None,
 ) -> Bench:
     """Time a method by its recipe on synthetic clips of the data set's published sizes, in `rounds` of `steps` steps.
 
-    Raises AvgzslError for unknown names and for a method that trains nothing.
+    Without `steps` a round lasts about a second, and is an epoch at most. Raises AvgzslError for unknown names and for a
+    method that trains nothing.
     """
-    maker = _Maker(method, dataset, features, device, precision, steps, settings or {})
+    maker = _Maker(method, dataset, features, device, precision, settings or {})
+    steps = maker.take(steps or maker.fill(ROUND))
     first = maker.trainer(0)
     ways = maker.ways(runs, compiled)
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -93,7 +98,7 @@ def measure(
     own = first.method.settings
     scored = min(1e3 * _seconds(lambda: maker.score(first), device) for _ in range(2))
     parameters = sum(part.numel() for part in first.method.parameters())
-    sizes = (len(maker.pool.label), own.batch_size, maker.batches_per_epoch, parameters)
+    sizes = (len(maker.pool.label), own.batch_size, maker.batches_per_epoch, parameters, steps)
     return Bench(method, dataset, maker.features, *sizes, tuple(lanes), scored)
 
 
@@ -107,7 +112,6 @@ class _Maker:
         features: str | None,
         device: torch.device,
         precision: Precision,
-        steps: int,
         settings: dict[str, Any],
     ) -> None:
         (chosen,) = config.resolve(method, dataset, features=features, settings=settings)
@@ -118,8 +122,8 @@ class _Maker:
         sizes, self.features = data.features[chosen.features], chosen.features
         classes = sum(info.role == "train" for info in data.classes(chosen.split))
         width = TEXT.get(chosen.features, WORD2VEC)
-        self.batches_per_epoch = chosen.settings["batches_per_epoch"]
-        self.settings = self.kind.Settings(**{**chosen.settings, "batches_per_epoch": steps})
+        self.batches_per_epoch: int = chosen.settings["batches_per_epoch"]
+        self.settings = self.kind.Settings(**chosen.settings)
         self.shapes = Shapes(sizes.audio, sizes.video, width, classes)
         self.device, self.precision = device, precision
         count = STAGE_1_CLIPS.get(dataset, CLIPS_PER_CLASS * classes)
@@ -129,6 +133,19 @@ class _Maker:
         seen = torch.arange(classes, device=device) < classes - 1  # generative methods synthesise the last
         self.text = ClassText(nn.functional.normalize(text, dim=2).to(device, precision.dtype))
         self.candidates = self.text._replace(seen=seen)
+
+    def take(self, steps: int) -> int:
+        """Take so many steps an epoch from now on."""
+        self.settings = self.settings.model_copy(update={"batches_per_epoch": steps})
+        return steps
+
+    def fill(self, seconds: float) -> int:
+        """How many steps fill the time, a few at least and an epoch at most."""
+        self.take(FEWEST)
+        loop = Loop((self.trainer(0),), record=False)
+        loop.epoch()
+        fitting = round(FEWEST * seconds / _seconds(loop.epoch, self.device))
+        return min(self.batches_per_epoch, max(FEWEST, fitting))
 
     def trainer(self, seed: int) -> Trainer:
         """A fresh one."""
@@ -154,12 +171,12 @@ class _Maker:
         return found
 
     def _gathered(self) -> list[list[Batch]]:
-        """The batches of an epoch, those of a round together."""
+        """Some batches of an epoch, those of a round of turns together."""
         loop = Loop((self.trainer(0),), record=False)
         loop.trainers[0].begin()
         loop._draw()
         drawn = len(loop.method.turns) if loop.method.own_batches else 1
-        return [[loop._next() for _ in range(drawn)] for _ in range(loop.method.settings.batches_per_epoch)]
+        return [[loop._next() for _ in range(drawn)] for _ in range(min(GATHERED, self.settings.batches_per_epoch))]
 
     def _bare(self) -> Callable[[], None]:
         """Forward, backward and optimiser of ours on batches that are there already."""
@@ -179,7 +196,8 @@ class _Maker:
         self, begin: Callable[[], Any], method: Method, given: Sequence[Sequence[Batch]], optimisers: dict[str, torch.optim.Adam]
     ) -> None:
         begin()
-        for drawn in given:
+        for step in range(self.settings.batches_per_epoch):
+            drawn = given[step % len(given)]
             for number, turn in enumerate(method.turns):
                 batch = drawn[number if method.own_batches else 0]
                 with torch.autocast(self.device.type, self.precision.autocast, bool(self.precision.autocast)):

@@ -57,7 +57,7 @@ def _steps(device: torch.device, rehearse: bool) -> dict[str, Any]:
     """Steps at UCF's published sizes, and the two bars of a GPU."""
     made = {}
     for method in REHEARSED if rehearse else METHODS:
-        found = _measured(method, "ucf", "main", device, *((1, 2) if rehearse else (5, 20)))
+        found = _measured(method, "ucf", "main", device, *((1, 2) if rehearse else (5, 50)))
         lanes = {lane.name: median(lane.milliseconds) for lane in found.lanes}
         best = lanes.get("loop as a CUDA graph", lanes["loop"])
         bars = {"five_stacked_to_one": lanes["stacked"] / best, "loop_to_graph": lanes["loop"] / best}
@@ -75,7 +75,7 @@ def _tables(device: torch.device, rehearse: bool) -> dict[str, Any]:
     learned = [name for name in plugins.names("methods") if plugins.load("methods", name).turns]
     for method in REHEARSED if rehearse else learned:
         for dataset, preset in TABLES[:1] if rehearse else TABLES:
-            found = _measured(method, dataset, preset, device, *((1, 1) if rehearse else (2, 5)))
+            found = _measured(method, dataset, preset, device, *((1, 1) if rehearse else (2, 20)))
             (chosen,) = config.resolve(method, dataset, features=preset)
             epochs = chosen.settings["epochs"]
             lanes = {lane.name: median(lane.milliseconds) for lane in found.lanes}

@@ -36,6 +36,12 @@ def test_one_run_is_not_stacked():
     assert [lane.name for lane in measured(runs=1).lanes] == WAYS[:3]
 
 
+@pytest.mark.parametrize(("seconds", "steps"), [(60.0, 6), (1e-9, 4)])
+def test_a_round_fills_its_time_but_is_an_epoch_at_most(seconds, steps, monkeypatch):
+    monkeypatch.setattr(benchmarking, "ROUND", seconds)
+    assert measured(steps=None, rounds=1, settings={**SMALL, "batches_per_epoch": 6}).steps == steps
+
+
 def test_the_plain_module_has_torchs_own_parts(monkeypatch):
     made, adam = [], torch.optim.Adam
 

@@ -27,7 +27,7 @@ def command(
     device: _launching.Device = "auto",
     compile_: Annotated[bool, typer.Option("--compile", help="Measure compiled steps, too; that takes minutes.")] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds, in each of which every way takes its turn.")] = 5,
-    steps: Annotated[int, typer.Option(min=1, help="Steps a round.")] = 4,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps a round; as many as last a second if not given.")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write everything to this file, as JSON.")] = None,
 ) -> None:
     """Measure training steps on synthetic clips of a data set's sizes, beside a plain eager module; needs no imported data."""
@@ -57,7 +57,8 @@ def command(
         about = {**found.as_dict(), "precision": precision, "environment": provenance.environment(chosen)}
         write_whole(out, json.dumps(about, indent=1) + "\n")
     typer.echo(f"{method} on {chosen}, {precision}, {found.clips:,} SYNTHETIC clips of the sizes of {dataset} ({found.features})")
-    typer.echo(f"batches of {found.batch_size}, {found.batches_per_epoch} an epoch, {found.parameters:,} parameters\n")
+    typer.echo(f"batches of {found.batch_size}, {found.batches_per_epoch} an epoch, {found.parameters:,} parameters")
+    typer.echo(f"{rounds} rounds of {found.steps} steps\n")
     draw([_table(found)])
     typer.echo(f"scoring all clips once: {found.scoring_milliseconds:.3g} ms")
 

@@ -10,8 +10,7 @@ from avgzsl_bench import benchmarking, plugins
 from avgzsl_bench.precision import PRECISIONS
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-ROUNDS, STEPS, SEEDS = 5, 12, 5
-SLOW = {"kda": (3, 2), "tcaf": (3, 3), "f_vaegan_d2": (3, 4), "acfs": (3, 4), "hyper_multiple": (3, 4)}  # rounds and steps
+ROUNDS, SEEDS = 5, 5
 TRAINED = [
     name for name in plugins.names("methods") if plugins.load("methods", name).turns and not plugins.load("methods", name).floor
 ]
@@ -48,9 +47,8 @@ def bare(trainer) -> float:
     return waited() - start
 
 
-def measured(name, compiled=False, rounds=None):
-    repeats, steps = SLOW.get(name, (ROUNDS, STEPS))
-    counts = {"runs": SEEDS, "rounds": rounds or repeats, "steps": steps}
+def measured(name, compiled=False, rounds=ROUNDS):
+    counts = {"runs": SEEDS, "rounds": rounds}
     return benchmarking.measure(name, "ucf", device=DEVICE, precision=PRECISIONS["float32"], compiled=compiled, **counts)
 
 
