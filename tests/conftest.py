@@ -1,12 +1,16 @@
 """Fixtures of every test: folders of its own, and the material beside the checkout where there is some."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 # tests run side by side: one thread each, before torch is imported, is faster than all of them on every core
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# a shell that starts them in the background lets them ignore Ctrl-C, and with them the commands that they interrupt
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -160,6 +160,29 @@ def test_a_method_that_cannot_be_stacked_is_trained_one_by_one_and_said(tmp_path
     assert "Branches is trained one run at a time: vmap does not run over its losses" in caplog.text
 
 
+def drifting(drift, size):
+    """A method whose losses are `size` times those of devise, and by a share `drift` more where they are mapped over."""
+
+    class Drifts(DEVISE):
+        def losses(self, batch, classes, turn):
+            terms = super().losses(batch, classes, turn)
+            mapped = torch._C._functorch.is_batchedtensor(terms["classification"])
+            return {name: term * size * (1 + drift * mapped) for name, term in terms.items()}
+
+    return Drifts
+
+
+@pytest.mark.parametrize(
+    ("drift", "size", "same"), [(0.0, 1.0, True), (1e-11, 1e6, True), (1e-7, 1.0, False), (1e-7, 1e-6, False)]
+)
+def test_what_is_off_by_more_than_rounding_is_not_stacked(subject, drift, size, same):
+    shapes = subject.build().shapes
+    kind = drifting(drift, size)
+    methods = [training.build(kind, kind.Settings(), shapes, torch.device("cpu"), seed) for seed in (0, 1)]
+    said = stacking.check(methods, [subject.drawn(key) for key in (0, 1)], subject.classes)
+    assert said == "" if same else said.startswith("the gradient of project.weight after turn 'all' is off by")
+
+
 @pytest.mark.parametrize(("name", "at_once"), [("devise", 2), ("kda", 1), ("tcaf", 1)])
 def test_on_a_cpu_only_small_steps_are_stacked_unasked(name, at_once, tmp_path):
     started = []
@@ -191,10 +214,18 @@ def test_more_seeds_than_the_memory_holds_go_in_parts(tmp_path, caplog, monkeypa
         kept.append(len(steps.loops))
         return losses
 
+    def dropped(steps, key, drop=Lockstep._drop):
+        loop = steps.loops[key]
+        drop(steps, key)
+        beyond.update(part.untyped_storage().nbytes() - part.nbytes for own in loop.trainers for part in own.method.parameters())
+
+    beyond: set[int] = set()
+    monkeypatch.setattr(Lockstep, "_drop", dropped)
     monkeypatch.setattr(Lockstep, "_epochs", watched)
     monkeypatch.setattr(training.Loop, "_step", full)
     together = ends("devise", tmp_path / "5", 0, 5)
     assert max(kept) == 1, "two loops at a time might not fit"
+    assert beyond == {0}, "a view would keep the weights of all"
     assert_same(singly, together)
     assert "5 runs at once do not fit the memory of the device; going on with 2" in caplog.text
     assert {record["cost"]["runs_at_once"] for record, *_ in together} <= {1, 2}
