@@ -4,6 +4,7 @@ What differs from copy to copy is data to the mapped call: weights, statistics, 
 are plain numbers, such as the weight of a loss term.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from avgzsl_bench.contracts import ABSENT, Batch, ClassText, Loss, Method, Packing, Training, TrainingSettings
 from avgzsl_bench.layers import reseed
+
+warnings.filterwarnings("ignore", "There is a performance drop")  # attention on a CPU, which is stacked only when asked for
 
 # what only the loop reads of the settings, for each trainer by itself; the batches must have one size
 LOOP_FIELDS = TrainingSettings.model_fields.keys() - {"batch_size", "batches_per_epoch", "combine", "text_normalise"}

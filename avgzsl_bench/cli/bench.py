@@ -68,7 +68,7 @@ COLUMNS = ("way", "ms", "range", "ratio", "range", "ms/run", "epochs/min", "MiB"
 
 def _table(found: "Bench") -> Section:
     rows = [_row(lane, found.batches_per_epoch) for lane in found.lanes]
-    return Section("A step: medians over rounds of all ways in turn; ratio to plain eager; peak memory", rows, COLUMNS)
+    return Section("A step: median over rounds, ratio to plain eager, peak memory", rows, COLUMNS)
 
 
 def _row(lane: "Lane", batches: int) -> tuple[str, ...]:

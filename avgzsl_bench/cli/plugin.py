@@ -62,14 +62,11 @@ def check(
 
     Ends in a table of pass, fail and skipped with reasons; the exit code is 1 if a check fails.
     """
-    import warnings
-
     from rich.console import Console
     from rich.progress import track
 
     from avgzsl_bench.testing import checks_of, result_of
 
-    warnings.filterwarnings("ignore", "There is a performance drop")  # of stacked copies, which only the checks make
     console = Console(stderr=True)
     steps = track(checks_of(name, kind), "checking", console=console, transient=True, disable=not console.is_terminal)
     results = [result_of(step) for step in steps]
