@@ -74,7 +74,8 @@ def measure(
     method that trains nothing.
     """
     maker = _Maker(method, dataset, features, device, precision, settings or {})
-    steps = maker.take(steps or maker.fill(ROUND))
+    steps = steps or maker.fill(ROUND)
+    maker.take(steps)
     first = maker.trainer(0)
     ways = maker.ways(runs, compiled)
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -134,10 +135,9 @@ class _Maker:
         self.text = ClassText(nn.functional.normalize(text, dim=2).to(device, precision.dtype))
         self.candidates = self.text._replace(seen=seen)
 
-    def take(self, steps: int) -> int:
+    def take(self, steps: int) -> None:
         """Take so many steps an epoch from now on."""
         self.settings = self.settings.model_copy(update={"batches_per_epoch": steps})
-        return steps
 
     def fill(self, seconds: float) -> int:
         """How many steps fill the time, a few at least and an epoch at most."""

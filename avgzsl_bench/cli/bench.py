@@ -57,13 +57,18 @@ def command(
         about = {**found.as_dict(), "precision": precision, "environment": provenance.environment(chosen)}
         write_whole(out, json.dumps(about, indent=1) + "\n")
     typer.echo(f"{method} on {chosen}, {precision}, {found.clips:,} SYNTHETIC clips of the sizes of {dataset} ({found.features})")
+    _tell(found)
+
+
+COLUMNS = ("way", "ms", "range", "ratio", "range", "ms/run", "epochs/min", "MiB")
+
+
+def _tell(found: "Bench") -> None:
+    rounds = len(found.lanes[0].milliseconds)
     typer.echo(f"batches of {found.batch_size}, {found.batches_per_epoch} an epoch, {found.parameters:,} parameters")
     typer.echo(f"{rounds} rounds of {found.steps} steps\n")
     draw([_table(found)])
     typer.echo(f"scoring all clips once: {found.scoring_milliseconds:.3g} ms")
-
-
-COLUMNS = ("way", "ms", "range", "ratio", "range", "ms/run", "epochs/min", "MiB")
 
 
 def _table(found: "Bench") -> Section:
@@ -76,6 +81,7 @@ def _row(lane: "Lane", batches: int) -> tuple[str, ...]:
 
     name = f"{lane.name} ({lane.runs} runs)" if lane.runs > 1 else lane.name
     each = median(lane.milliseconds) / lane.runs
+    speed = 60_000 / (each * batches)
     times, ratios = lane.milliseconds, lane.ratios
     ratio = f"{median(ratios):.2f}", f"{min(ratios):.2f}–{max(ratios):.2f}"
     return (
@@ -84,7 +90,7 @@ def _row(lane: "Lane", batches: int) -> tuple[str, ...]:
         _range(times),
         *ratio,
         f"{each:.3g}",
-        f"{60_000 / (each * batches):.3g}",
+        f"{speed:,.0f}" if speed >= 1000 else f"{speed:.3g}",
         f"{lane.peak_bytes / 2**20:.0f}",
     )
 

@@ -5,9 +5,11 @@ from statistics import median
 
 import pytest
 import torch
+from figures import ratio
 
 from avgzsl_bench import benchmarking, plugins
 from avgzsl_bench.precision import PRECISIONS
+from avgzsl_bench.recording import wait_for
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 ROUNDS, SEEDS = 5, 5
@@ -20,8 +22,7 @@ ITS_STEP = 173.0  # ms of the plain eager AVCA step on the machine that those we
 
 def waited() -> float:
     """The time, once the device has done what it was given."""
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()
+    wait_for(DEVICE)
     return time.perf_counter()
 
 
@@ -54,8 +55,7 @@ def measured(name, compiled=False, rounds=ROUNDS):
 
 def paired(one, other):
     """Median and range of the ratio of two lanes, round by round."""
-    ratios = [a / b for a, b in zip(one.milliseconds, other.milliseconds, strict=True)]
-    return f"{median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+    return ratio(one.milliseconds, other.milliseconds)
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -1,4 +1,4 @@
-"""Print, in markdown, what `avgzsl bench` measured of every method: python tests/benchmarks/table.py."""
+"""Print, in markdown, what `avgzsl bench` measured of every method: python tests/benchmarks/figures.py."""
 
 import json
 from pathlib import Path
@@ -24,11 +24,11 @@ def _row(found: dict[str, Any]) -> tuple[str, ...]:
     step = median(lanes["loop"])
     epoch = (found["batches_per_epoch"] * step + found["scoring_milliseconds"]) / 1e3
     pairs = [("loop", "plain eager"), ("compiled loop", "plain eager"), ("loop", "bare steps"), ("stacked", "loop")]
-    ratios = [_ratio(lanes[one], lanes[other]) if one in lanes else "–" for one, other in pairs]
+    ratios = [ratio(lanes[one], lanes[other]) if one in lanes else "–" for one, other in pairs]
     return (f"`{found['method']}`", str(found["batch_size"]), f"{step:.3g}", f"{epoch:.3g}", *ratios)
 
 
-def _ratio(one: list[float], other: list[float]) -> str:
+def ratio(one: list[float], other: list[float]) -> str:
     """Median and range of the ratios of rounds, in which both took their turn."""
     ratios = [a / b for a, b in zip(one, other, strict=True)]
     return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
